@@ -1,0 +1,1 @@
+"""The functional core: events, state, commands, decisions, and the maths of the figures. Pure."""

@@ -1,0 +1,146 @@
+"""What a command is, and what a decision is given beside it."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, Self
+from uuid import UUID
+
+import msgspec
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from domain.event import Actor, Origin, Role, TextRef
+
+
+class Personal:
+    """Marks a command's text field as personal data: it goes to the vault, events hold a `TextRef`."""
+
+
+def _printable(text: str) -> str:
+    if any(ord(c) < 32 and c not in "\n\t" for c in text) or "\x7f" in text:
+        raise ValueError("must not contain control characters")
+    text.encode("utf-8")  # a lone surrogate is no text
+    return text
+
+
+Key = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64), Field(examples=["needs_analysis"])
+]
+"""Names a funnel, a stage, a kind: lower-case letters, digits and underscores."""
+
+Label = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_printable)
+]
+"""A short text that is not personal: a product line, a region, a user id."""
+
+Reason = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), AfterValidator(_printable)
+]
+"""Why something was done; a business record that stays in the event."""
+
+PersonalText = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000),
+    AfterValidator(_printable),
+    Personal(),
+]
+
+
+
+
+def _utc(moment: datetime) -> datetime:
+    if not 1900 <= moment.year <= 2200:
+        raise ValueError("must lie between the years 1900 and 2200")
+    return moment.astimezone(UTC)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+"""A point in time, with its offset; kept in UTC."""
+
+
+class Command(BaseModel):
+    """Something somebody wants done: untrusted input, and at once HTTP body, batch item and import row."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    CREATES: ClassVar[bool] = False
+    """Whether it opens a new stream."""
+    ALLOWED: ClassVar[frozenset[Role]]
+    """The roles that may give it."""
+
+    occurred_at: Annotated[
+        Moment | None,
+        Field(description="When it happened in the business. Default: now.", examples=["2026-03-02T09:30:00Z"]),
+    ] = None
+    corrects: Annotated[
+        UUID | None, Field(description="The id of the event that this one corrects.")
+    ] = None
+
+    @classmethod
+    def command_name(cls) -> str:
+        """The command's name in routes, batches and the CLI: `AdvanceStage` is `advance-stage`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+
+    @classmethod
+    def personal_fields(cls) -> tuple[str, ...]:
+        """The fields whose text belongs into the vault."""
+        return _personal_fields(cls)
+
+    def stream_id(self) -> UUID:
+        """The stream whose state decides."""
+        raise NotImplementedError
+
+    def stands_on(self) -> tuple[UUID, ...]:
+        """Other streams of the same aggregate that the decision looks at."""
+        return ()
+
+    def with_id(self, new_id: Callable[[], UUID]) -> Self:
+        """The command with an id for the stream that it opens, when it came without one."""
+        return self
+
+    def partition_key(self) -> UUID:
+        """What a fold may see together: the stream, unless the aggregate belongs to another."""
+        return self.stream_id()
+
+
+def _personal_fields(cls: type[Command]) -> tuple[str, ...]:
+    found = _PERSONAL.get(cls)
+    if found is None:
+        found = _PERSONAL[cls] = tuple(
+            name for name, field in cls.model_fields.items() if _is_personal(field.annotation, field.metadata)
+        )
+    return found
+
+
+_PERSONAL: dict[type[Command], tuple[str, ...]] = {}
+
+
+def _is_personal(annotation: Any, metadata: list[Any]) -> bool:
+    """Whether the marker stands on the field itself or on one arm of its union (`PersonalText | None`)."""
+    if any(isinstance(m, Personal) for m in metadata):
+        return True
+    if any(isinstance(m, Personal) for m in getattr(annotation, "__metadata__", ())):
+        return True
+    return any(_is_personal(arm, []) for arm in getattr(annotation, "__args__", ()))
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What a decision may not fetch by itself."""
+
+    now: datetime
+    """The database's clock, UTC."""
+    actor: Actor
+    origin: Origin
+    playbook: Any
+    """The `domain.playbook.Playbook` in force."""
+    new_id: Callable[[], UUID]
+    """Fresh UUIDv7s."""
+    sealed: Mapping[str, TextRef] = {}
+    """The command's personal fields, by name, as references into the vault."""
+    others: Mapping[UUID, Any] = {}
+    """State of the streams that the command `stands_on`; `None` where there is none."""
+
+    @property
+    def importing(self) -> bool:
+        """Imports record facts: process rules do not apply to them."""
+        return self.origin == "import"

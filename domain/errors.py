@@ -1,0 +1,151 @@
+"""Why a command is refused. Each class is one kind of refusal; HTTP knows them by one table in `api/`."""
+
+from typing import ClassVar
+from uuid import UUID
+
+
+class Refusal(Exception):
+    """A command that may not be done now. `detail` says why, `accepted` what would be, `field` where."""
+
+    code: ClassVar[str]
+
+    def __init__(self, detail: str, *, field: str | None = None, accepted: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+        self.accepted = accepted
+        self.index: int | None = None
+        """Which command of a batch was refused, from 0."""
+
+
+class InvalidCommand(Refusal):
+    """The command does not have the shape its kind requires."""
+
+    code = "invalid-command"
+
+
+class NotAllowed(Refusal):
+    """The actor's role does not permit it."""
+
+    code = "not-allowed"
+
+
+class UnknownDeal(Refusal):
+    """No deal has this id."""
+
+    code = "unknown-deal"
+
+    def __init__(self, deal_id: UUID, *, field: str = "deal_id") -> None:
+        super().__init__(
+            f"There is no deal {deal_id}.", field=field, accepted="the id of a deal that was opened"
+        )
+
+
+class DealExists(Refusal):
+    """A deal with this id was opened already."""
+
+    code = "deal-exists"
+
+
+class DealClosed(Refusal):
+    """The deal is won, lost or abandoned, and this needs an open one."""
+
+    code = "deal-closed"
+
+
+class DealOpen(Refusal):
+    """The deal is open, and this needs a closed one."""
+
+    code = "deal-open"
+
+
+class DealGone(Refusal):
+    """The deal was voided or merged into another and takes no more changes."""
+
+    code = "deal-gone"
+
+
+class UnknownFunnel(Refusal):
+    """No active funnel has this key."""
+
+    code = "unknown-funnel"
+
+
+class UnknownStage(Refusal):
+    """The funnel has no stage with this key."""
+
+    code = "unknown-stage"
+
+
+class WrongStage(Refusal):
+    """The stage exists, but this move can not lead there."""
+
+    code = "wrong-stage"
+
+
+class ReasonMissing(Refusal):
+    """This change needs a reason."""
+
+    code = "reason-missing"
+
+
+class WrongCurrency(Refusal):
+    """The amount is not in the reporting currency of this deployment."""
+
+    code = "wrong-currency"
+
+
+class InvalidAmount(Refusal):
+    """The amount has too many digits or decimal places."""
+
+    code = "invalid-amount"
+
+
+class OutOfOrder(Refusal):
+    """`occurred_at` lies before the last change of the same kind."""
+
+    code = "out-of-order"
+
+
+class InTheFuture(Refusal):
+    """`occurred_at` lies in the future."""
+
+    code = "in-the-future"
+
+
+class PlaybookConflict(Refusal):
+    """The playbook does not permit this definition as it stands."""
+
+    code = "playbook-conflict"
+
+
+class StaleVersion(Refusal):
+    """The stream has moved on since the version the command was based on."""
+
+    code = "stale-version"
+
+    def __init__(self, expected: int, current: int) -> None:
+        super().__init__(
+            f"The command was based on version {expected}, the current version is {current}.",
+            field="If-Match",
+            accepted=f'"{current}", after reading what changed',
+        )
+        self.current = current
+
+
+class CommandIdReused(Refusal):
+    """The same command id came before with another body."""
+
+    code = "command-id-reused"
+
+
+class Contended(Refusal):
+    """The command lost against other writers again and again; retry it."""
+
+    code = "contended"
+
+
+class Overloaded(Refusal):
+    """Too many commands wait already; retry later."""
+
+    code = "overloaded"

@@ -1,0 +1,71 @@
+"""The order of time on one stream: what it holds, and when the next event may have happened."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from domain.errors import InTheFuture, OutOfOrder
+from domain.event import Event
+
+TOLERANCE = timedelta(seconds=5)
+"""How far `occurred_at` may lie ahead of the database's clock, for clocks that differ a little."""
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """The events of one aggregate, folded: its state, version (0: none yet), and the times of each kind group."""
+
+    id: UUID
+    version: int = 0
+    state: Any = None
+    last_occurred_at: dict[str, datetime] = {}
+    last_known_at: datetime | None = None
+
+    def then(
+        self,
+        event: Event,
+        evolve: Callable[[Any, Any], Any],
+        occurred_at: datetime,
+        known_at: datetime | None,
+    ) -> "Stream":
+        """The stream after one more event. `known_at` is the source's claim of an import, else None."""
+        group = event.GROUP
+        last = self.last_occurred_at
+        if group is not None:
+            last = {**last, group: occurred_at}
+        else:
+            known_at = None  # points claim knowledge one by one
+        return Stream(
+            self.id, self.version + 1, evolve(self.state, event), last, known_at or self.last_known_at
+        )
+
+
+def occurrence(stream: Stream, events: tuple[Event, ...], wanted: datetime | None, now: datetime) -> datetime:
+    """When the events happened: as wanted, or the later of now and the last of their kind groups.
+
+    Raises OutOfOrder before the last state event of the same kind group, InTheFuture over 5 s ahead of now.
+    """
+    last = max(
+        (stream.last_occurred_at[e.GROUP] for e in events if e.GROUP in stream.last_occurred_at), default=None
+    )
+    if wanted is None:
+        return now if last is None else max(now, last)
+    if wanted > now + TOLERANCE:
+        raise InTheFuture(
+            f"occurred_at {_text(wanted)} lies in the future; it is now {_text(now)}.",
+            field="occurred_at",
+            accepted=f"a time up to {_text(now)}",
+        )
+    if last is not None and wanted < last:
+        raise OutOfOrder(
+            f"occurred_at {_text(wanted)} lies before the last change of this kind, {_text(last)}.",
+            field="occurred_at",
+            accepted=f"a time from {_text(last)} on; activities may be back-dated freely",
+        )
+    return wanted
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

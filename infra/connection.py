@@ -1,0 +1,68 @@
+"""One connection to the log that comes back after a cut, and the database's clock."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import psycopg
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+PATIENCE = 30.0
+"""Seconds for which work waits for the database to come back."""
+
+
+def connect(url: str, application_name: str) -> psycopg.Connection[Any]:
+    """An autocommit connection whose times come in UTC."""
+    options = "-c TimeZone=UTC"
+    return psycopg.connect(url, autocommit=True, application_name=application_name, options=options)
+
+
+class LogConnection:
+    """Runs work on one connection; work that lost its connection runs again on a new one.
+
+    Such work must say itself what an unknown outcome of the run before means.
+    """
+
+    Raw = psycopg.Connection[Any]
+
+    def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
+        self._url = url
+        self._patience = patience
+        self._conn: LogConnection.Raw | None = None
+        self._clock_ahead = timedelta()
+
+    def run(self, work: Callable[[Raw], T]) -> T:
+        """The result of the work. Raises psycopg.OperationalError when the database stays away too long."""
+        give_up_at = time.monotonic() + self._patience
+        pause = 0.02
+        while True:
+            try:
+                return work(self._connected())
+            except psycopg.OperationalError as error:
+                self.close()
+                if time.monotonic() + pause > give_up_at:
+                    raise
+                log.warning("the connection to the log was lost, trying again: %s", str(error).strip())
+                time.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+    def now(self) -> datetime:
+        """The database's clock, from ours and the difference measured when connecting."""
+        return datetime.now(UTC) + self._clock_ahead
+
+    def close(self) -> None:
+        """Let go of the connection; the next work opens another."""
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
+    def _connected(self) -> Raw:
+        if self._conn is None or self._conn.closed:
+            self._conn = connect(self._url, "dealtrace log")
+            (theirs,) = self._conn.execute("SELECT clock_timestamp()").fetchone() or (datetime.now(UTC),)
+            self._clock_ahead = theirs.astimezone(UTC) - datetime.now(UTC)
+        return self._conn

@@ -1,0 +1,111 @@
+"""Group commit: commands that come at the same time are appended by one transaction."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from typing import Any
+
+from domain.errors import Overloaded
+from infra.executor import Executor, Request, Result
+
+log = logging.getLogger(__name__)
+
+Answer = Result | Exception
+Deliver = Callable[[list[tuple[Any, Answer]]], None]
+"""Gets the answers of a whole group at once, each with the token that its request came with."""
+
+MAX_GROUP = 256
+MAX_WAITING = 4096
+
+
+class GroupCommit:
+    """One thread that executes whatever waits, as one group, again and again.
+
+    While a group is being committed the next one gathers, so groups grow with the load and a lone command waits
+    for nobody. What waits is bounded; more is refused with Overloaded.
+    """
+
+    def __init__(
+        self, executor: Executor, *, max_group: int = MAX_GROUP, max_waiting: int = MAX_WAITING
+    ) -> None:
+        self._executor = executor
+        self._max_group = max_group
+        self._max_waiting = max_waiting
+        self._waiting: deque[tuple[Request, Any, Deliver]] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="group-commit", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request, token: Any, deliver: Deliver) -> None:
+        """Queue the request; `deliver` gets `(token, answer)` from the committing thread.
+
+        The answer is a Result, the Refusal, or the error that kept the group from being committed. Raises
+        Overloaded when too much waits already or the server is stopping.
+        """
+        with self._changed:
+            if self._closing or len(self._waiting) >= self._max_waiting:
+                raise Overloaded(
+                    "The server is stopping." if self._closing else "Too many commands wait already.",
+                    accepted="the same command in a second",
+                )
+            self._waiting.append((request, token, deliver))
+            self._changed.notify()
+
+    def run(self, request: Request) -> Result:
+        """Execute the request and wait for it. Raises its Refusal."""
+        future: Future[Result] = Future()
+        self.submit(request, future, _resolve)
+        return future.result()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for the next group."""
+        return len(self._waiting)
+
+    def close(self) -> None:
+        """Finish what was accepted, then stop."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while group := self._next_group():
+            answers = self._execute([request for request, _, _ in group])
+            batches: dict[Hashable, list[tuple[Any, Answer]]] = {}
+            for (_, token, deliver), answer in zip(group, answers, strict=True):
+                batches.setdefault(deliver, []).append((token, answer))
+            for deliver, batch in batches.items():
+                try:
+                    deliver(batch)  # type: ignore[operator]
+                except Exception:
+                    log.exception("nobody took the answers of %d commands that are committed", len(batch))
+
+    def _next_group(self) -> list[tuple[Request, Any, Deliver]]:
+        with self._changed:
+            while not self._waiting and not self._closing:
+                self._changed.wait()
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_group))]
+
+    def _execute(self, requests: list[Request]) -> list[Any]:
+        try:
+            return list(self._executor.execute(requests))
+        except Exception as error:
+            if len(requests) == 1:
+                log.exception("a command could not be executed")
+                return [error]
+            # One of them may be the cause, and the others must not suffer from it.
+            return [answer for request in requests for answer in self._execute([request])]
+
+
+def _resolve(batch: list[tuple[Any, Answer]]) -> None:
+    for future, answer in batch:
+        if isinstance(answer, Result):
+            future.set_result(answer)
+        else:
+            future.set_exception(answer)
+
+
