@@ -46,8 +46,6 @@ PersonalText = Annotated[
 ]
 
 
-
-
 def _utc(moment: datetime) -> datetime:
     if not 1900 <= moment.year <= 2200:
         raise ValueError("must lie between the years 1900 and 2200")
@@ -70,11 +68,11 @@ class Command(BaseModel):
 
     occurred_at: Annotated[
         Moment | None,
-        Field(description="When it happened in the business. Default: now.", examples=["2026-03-02T09:30:00Z"]),
+        Field(
+            description="When it happened in the business. Default: now.", examples=["2026-03-02T09:30:00Z"]
+        ),
     ] = None
-    corrects: Annotated[
-        UUID | None, Field(description="The id of the event that this one corrects.")
-    ] = None
+    corrects: Annotated[UUID | None, Field(description="The id of the event that this one corrects.")] = None
 
     @classmethod
     def command_name(cls) -> str:
@@ -94,7 +92,7 @@ class Command(BaseModel):
         """Other streams of the same aggregate that the decision looks at."""
         return ()
 
-    def with_id(self, new_id: Callable[[], UUID]) -> Self:
+    def with_id(self, _new_id: Callable[[], UUID]) -> Self:
         """The command with an id for the stream that it opens, when it came without one."""
         return self
 

@@ -263,7 +263,7 @@ class SetCalendar(PlaybookCommand):
 # --- Decisions ----------------------------------------------------------------------------------------
 
 
-def decide(command: PlaybookCommand, playbook: Playbook | None, context: Context) -> tuple[Event, ...]:
+def decide(command: PlaybookCommand, playbook: Playbook | None, _context: Context) -> tuple[Event, ...]:
     """The events that the command brings about; none when it is already so. Raises a Refusal."""
     book = playbook or EMPTY
     match command:

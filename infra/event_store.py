@@ -131,9 +131,7 @@ SELECT * FROM unnest(%b::uuid[], %b::text[], %b::bigint[])"""
 
 def read_head(conn: Connection[Any]) -> Head:
     """Where the log stands now."""
-    row = conn.execute(_HEAD).fetchone()
-    assert row is not None, "the first migration writes the head row"
-    return Head(*row)
+    return Head(*conn.execute(_HEAD).fetchall()[0])
 
 
 def append(conn: Connection[Any], units: Sequence[Unit], *, after_lost_reply: bool = False) -> list[Outcome]:
@@ -171,9 +169,8 @@ class _Group:
         firsts = [unit.events[0] for unit in units if unit.events] if after_lost_reply else []
         sent = [[e.stream_id for e in firsts], [e.version for e in firsts]]
         ours = conn.execute(_OURS, sent) if firsts else None
-        self._head = Head(*(head.fetchone() or ()))
-        (self.now,) = clock.fetchone() or ()
-        self._recorded_at = max(self.now, self._head.recorded_at)
+        self._head = Head(*head.fetchall()[0])
+        self._recorded_at = max(clock.fetchall()[0][0], self._head.recorded_at)
         self._versions: dict[UUID, int] = dict(versions.fetchall())
         self._remembered: dict[tuple[str, str], tuple[bytes, bytes]] = {
             (a, c): (digest, result) for a, c, digest, result in (remembered.fetchall() if remembered else ())

@@ -144,10 +144,13 @@ class Executor:
         Raises psycopg.OperationalError when the database stays out of reach.
         """
         answers: dict[int, Result | Refusal] = {}
-        waiting = [msgspec.structs.replace(r, commands=tuple(c.with_id(new_id) for c in r.commands)) for r in requests]
+        waiting = [
+            msgspec.structs.replace(r, commands=tuple(c.with_id(new_id) for c in r.commands))
+            for r in requests
+        ]
         pending = list(range(len(requests)))
         for _ in range(ATTEMPTS):
-            decisions = self._decide_all([waiting[i] for i in pending], dry_run)
+            decisions = self._decide_all([waiting[i] for i in pending])
             outcomes = self._rehearse(decisions) if dry_run else self._append(decisions)
             again = []
             for i, decision, outcome in zip(pending, decisions, outcomes, strict=True):
@@ -187,7 +190,7 @@ class Executor:
 
     # --- decide
 
-    def _decide_all(self, requests: list[Request], dry_run: bool) -> list[_Decision]:
+    def _decide_all(self, requests: list[Request]) -> list[_Decision]:
         needed = {playbook.STREAM_ID}
         for request in requests:
             for command in request.commands:
@@ -224,7 +227,8 @@ class Executor:
         known = dict(
             self._log.run(
                 lambda conn: conn.execute(
-                    "SELECT row_key, position FROM dealtrace.import_ledger WHERE row_key = ANY(%b::uuid[])", [rows]
+                    "SELECT row_key, position FROM dealtrace.import_ledger WHERE row_key = ANY(%b::uuid[])",
+                    [rows],
                 ).fetchall()
             )
         )
@@ -357,7 +361,12 @@ def _meta(request: Request, command: Command, event: Event, occurred_at: datetim
 def _check_knowledge(stream: Stream, event: Event, source_recorded_at: datetime | None) -> None:
     """What a source claims to have known of a stream's state may not run backwards."""
     last = stream.last_known_at
-    if event.GROUP is not None and source_recorded_at is not None and last is not None and source_recorded_at < last:
+    if (
+        event.GROUP is not None
+        and source_recorded_at is not None
+        and last is not None
+        and source_recorded_at < last
+    ):
         raise OutOfOrder(
             f"The source recorded it at {source_recorded_at.isoformat()}, before what is known already.",
             field="source_recorded_at",

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -75,12 +75,12 @@ class GroupCommit:
     def _work(self) -> None:
         while group := self._next_group():
             answers = self._execute([request for request, _, _ in group])
-            batches: dict[Hashable, list[tuple[Any, Answer]]] = {}
+            batches: dict[Deliver, list[tuple[Any, Answer]]] = {}
             for (_, token, deliver), answer in zip(group, answers, strict=True):
                 batches.setdefault(deliver, []).append((token, answer))
             for deliver, batch in batches.items():
                 try:
-                    deliver(batch)  # type: ignore[operator]
+                    deliver(batch)
                 except Exception:
                     log.exception("nobody took the answers of %d commands that are committed", len(batch))
 
@@ -107,5 +107,3 @@ def _resolve(batch: list[tuple[Any, Answer]]) -> None:
             future.set_result(answer)
         else:
             future.set_exception(answer)
-
-

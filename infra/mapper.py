@@ -42,7 +42,9 @@ def _envelope(event_class: type[Event]) -> type:
 
 
 _ENVELOPES: dict[str, type] = {topic: _envelope(c) for topic, c in EVENTS.items()}
-_DECODERS = {topic: msgspec.json.Decoder(c).decode for topic, c in _ENVELOPES.items()}
+_DECODERS: dict[str, Callable[[bytes], Any]] = {
+    topic: msgspec.json.Decoder(c).decode for topic, c in _ENVELOPES.items()
+}
 
 
 def encode(meta: Meta, event: Event) -> bytes:

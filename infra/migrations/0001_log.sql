@@ -25,6 +25,14 @@ CREATE TABLE dealtrace.log_head (
 INSERT INTO dealtrace.log_head (log_id, epoch, position, recorded_at)
 VALUES (gen_random_uuid(), 1, 0, clock_timestamp());
 
+-- When each epoch began: its events stand after this position. A restored backup adds one.
+CREATE TABLE dealtrace.epochs (
+    epoch          int         PRIMARY KEY,
+    after_position bigint      NOT NULL,
+    began_at       timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+INSERT INTO dealtrace.epochs (epoch, after_position) VALUES (1, 0);
+
 -- What became of each command, so that a retry gets the first answer. Kept 30 days.
 CREATE TABLE dealtrace.command_results (
     actor_id       text        NOT NULL,
@@ -58,6 +66,7 @@ CREATE SCHEMA projection;
 GRANT USAGE ON SCHEMA dealtrace TO dealtrace_app;
 GRANT SELECT, INSERT ON dealtrace.events TO dealtrace_app;
 GRANT SELECT ON dealtrace.log_head TO dealtrace_app;
+GRANT SELECT ON dealtrace.epochs TO dealtrace_app;
 GRANT UPDATE (position, recorded_at) ON dealtrace.log_head TO dealtrace_app;
 GRANT SELECT, INSERT, DELETE ON dealtrace.command_results TO dealtrace_app;
 GRANT SELECT, INSERT ON dealtrace.import_ledger TO dealtrace_app;

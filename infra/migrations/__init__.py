@@ -1,5 +1,6 @@
 """Numbered SQL migrations, applied by the owner, forward only, once, under a lock."""
 
+from contextlib import suppress
 from importlib.resources import files
 
 import psycopg
@@ -50,7 +51,6 @@ def _ensure_app_role(conn: psycopg.Connection) -> None:
     """Roles belong to the whole server, so two databases may create it at once."""
     role = sql.Identifier(APP_ROLE)
     if not conn.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (APP_ROLE,)).fetchone():
-        try:
+        # Another database's migration may be quicker.
+        with suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
             conn.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
-        except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
-            pass  # another database's migration was quicker
