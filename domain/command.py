@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
@@ -75,14 +76,18 @@ class Command(BaseModel):
     corrects: Annotated[UUID | None, Field(description="The id of the event that this one corrects.")] = None
 
     @classmethod
+    @cache
     def command_name(cls) -> str:
         """The command's name in routes, batches and the CLI: `AdvanceStage` is `advance-stage`."""
         return re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
 
     @classmethod
+    @cache
     def personal_fields(cls) -> tuple[str, ...]:
         """The fields whose text belongs into the vault."""
-        return _personal_fields(cls)
+        return tuple(
+            name for name, field in cls.model_fields.items() if _is_personal(field.annotation, field.metadata)
+        )
 
     def stream_id(self) -> UUID:
         """The stream whose state decides."""
@@ -99,18 +104,6 @@ class Command(BaseModel):
     def partition_key(self) -> UUID:
         """What a fold may see together: the stream, unless the aggregate belongs to another."""
         return self.stream_id()
-
-
-def _personal_fields(cls: type[Command]) -> tuple[str, ...]:
-    found = _PERSONAL.get(cls)
-    if found is None:
-        found = _PERSONAL[cls] = tuple(
-            name for name, field in cls.model_fields.items() if _is_personal(field.annotation, field.metadata)
-        )
-    return found
-
-
-_PERSONAL: dict[type[Command], tuple[str, ...]] = {}
 
 
 def _is_personal(annotation: Any, metadata: list[Any]) -> bool:

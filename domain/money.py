@@ -49,7 +49,7 @@ def checked(amount: Decimal, currency: str) -> Money:
         raise ValueError(f"currency {currency!r} is not an active ISO 4217 code such as EUR")
     if not amount.is_finite() or amount < 0:
         raise ValueError("amount must be a finite decimal that is not negative")
-    if amount.adjusted() >= MAX_DIGITS:
+    if amount and abs(amount.adjusted()) >= MAX_DIGITS:  # before it is written out in full
         raise ValueError(f"amount must have at most {MAX_DIGITS} digits")
     text = plain(amount)
     whole, _, fraction = text.partition(".")

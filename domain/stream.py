@@ -28,18 +28,15 @@ class Stream(msgspec.Struct, frozen=True):
         event: Event,
         evolve: Callable[[Any, Any], Any],
         occurred_at: datetime,
-        known_at: datetime | None,
+        known_at: datetime,
     ) -> "Stream":
-        """The stream after one more event. `known_at` is the source's claim of an import, else None."""
-        group = event.GROUP
-        last = self.last_occurred_at
-        if group is not None:
-            last = {**last, group: occurred_at}
-        else:
-            known_at = None  # points claim knowledge one by one
-        return Stream(
-            self.id, self.version + 1, evolve(self.state, event), last, known_at or self.last_known_at
-        )
+        """The stream after one more event, known at the source's claim of an import, else when recorded."""
+        occurred, known = self.last_occurred_at, self.last_known_at
+        if (
+            event.GROUP is not None
+        ):  # points are back-dated freely, and their sources claim knowledge one by one
+            occurred, known = {**occurred, event.GROUP: occurred_at}, known_at
+        return Stream(self.id, self.version + 1, evolve(self.state, event), occurred, known)
 
 
 def occurrence(stream: Stream, events: tuple[Event, ...], wanted: datetime | None, now: datetime) -> datetime:

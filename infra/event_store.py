@@ -103,7 +103,8 @@ Outcome = Appended | Repeated | Reused | Imported | Moved
 
 _HEAD = "SELECT log_id, epoch, position, recorded_at FROM dealtrace.log_head"
 _VERSIONS = """
-SELECT id, coalesce((SELECT max(originator_version) FROM dealtrace.events WHERE originator_id = id), 0)
+SELECT id, coalesce((SELECT max(originator_version) FROM dealtrace.events WHERE originator_id = id), 0),
+  clock_timestamp()
 FROM unnest(%b::uuid[]) AS id"""
 _REMEMBERED = """
 SELECT r.actor_id, r.command_id, r.request_digest, r.result
@@ -114,13 +115,15 @@ _OURS = """
 SELECT e.originator_id, e.notification_id, e.recorded_at, e.state
 FROM dealtrace.events e JOIN unnest(%b::uuid[], %b::bigint[]) AS w(id, version)
   ON e.originator_id = w.id AND e.originator_version = w.version"""
-_INSERT = """
+_INSERT = f"""
+WITH head AS (
+  UPDATE dealtrace.log_head SET position = %b, recorded_at = %b RETURNING pg_notify('{CHANNEL}', '')
+)
 INSERT INTO dealtrace.events
   (originator_id, originator_version, topic, state, notification_id, recorded_at)
 SELECT id, version, topic, state, %b::bigint + row_number, %b::timestamptz
 FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[])
   WITH ORDINALITY AS e(id, version, topic, state, row_number)"""
-_MOVE_HEAD = "UPDATE dealtrace.log_head SET position = %b, recorded_at = %b"
 _KEEP_RESULTS = """
 INSERT INTO dealtrace.command_results (actor_id, command_id, request_digest, result, recorded_at)
 SELECT r.*, %b::timestamptz FROM unnest(%b::text[], %b::text[], %b::bytea[], %b::bytea[]) AS r"""
@@ -161,7 +164,6 @@ class _Group:
         memories = [unit.remember for unit in units if unit.remember]
         rows = [unit.row.row_key for unit in units if unit.row]
         head = conn.execute(_HEAD + " FOR UPDATE")
-        clock = conn.execute("SELECT clock_timestamp()")  # behind the lock, not before the wait for it
         versions = conn.execute(_VERSIONS, [streams])
         ids = [[m.actor_id for m in memories], [m.command_id for m in memories]]
         remembered = conn.execute(_REMEMBERED, ids) if memories else None
@@ -170,8 +172,10 @@ class _Group:
         sent = [[e.stream_id for e in firsts], [e.version for e in firsts]]
         ours = conn.execute(_OURS, sent) if firsts else None
         self._head = Head(*head.fetchall()[0])
-        self._recorded_at = max(clock.fetchall()[0][0], self._head.recorded_at)
-        self._versions: dict[UUID, int] = dict(versions.fetchall())
+        found = versions.fetchall()
+        self._versions: dict[UUID, int] = {stream_id: version for stream_id, version, _ in found}
+        # The clock is read behind the lock, not before the wait for it.
+        self._recorded_at = max(found[0][2], self._head.recorded_at)
         self._remembered: dict[tuple[str, str], tuple[bytes, bytes]] = {
             (a, c): (digest, result) for a, c, digest, result in (remembered.fetchall() if remembered else ())
         }
@@ -222,8 +226,7 @@ class _Group:
             return
         if self._events:
             columns = ([getattr(e, f) for e in self._events] for f in NewEvent.__struct_fields__)
-            conn.execute(_INSERT, [self._head.position, at, *columns])
-            conn.execute(_MOVE_HEAD, [self._position, at])
+            conn.execute(_INSERT, [self._position, at, self._head.position, at, *columns])
         if self._results:
             ids = ([m.actor_id for m, _ in self._results], [m.command_id for m, _ in self._results])
             digests = ([m.digest for m, _ in self._results], [result for _, result in self._results])
@@ -233,4 +236,3 @@ class _Group:
             conn.execute(_KEEP_LEDGER, [*keys, [position for _, position in self._rows]])
         if self._texts:
             store_texts(conn, self._texts)
-        conn.execute(f"NOTIFY {CHANNEL}")

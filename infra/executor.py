@@ -6,7 +6,7 @@ checks them behind the head lock; what stood on a stream that has moved is loade
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
@@ -14,7 +14,15 @@ from psycopg import OperationalError
 
 from domain import playbook
 from domain.command import Command, Context
-from domain.errors import CommandIdReused, Contended, NotAllowed, OutOfOrder, Refusal, StaleVersion
+from domain.errors import (
+    CommandIdReused,
+    Contended,
+    InTheFuture,
+    NotAllowed,
+    OutOfOrder,
+    Refusal,
+    StaleVersion,
+)
 from domain.event import Actor, Event, Meta, Origin
 from domain.registry import AGGREGATE_OF
 from domain.stream import Stream, occurrence
@@ -40,6 +48,9 @@ from infra.vault import Sealed, seal
 ATTEMPTS = 12
 """How often a command is decided anew because other writers were quicker."""
 CACHED_STREAMS = 50_000
+
+_WHEN_APPENDED = datetime.max.replace(tzinfo=UTC)
+"""Stands for the `recorded_at` that an event decided just now will get; no source can claim to know it later."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,10 +155,7 @@ class Executor:
         Raises psycopg.OperationalError when the database stays out of reach.
         """
         answers: dict[int, Result | Refusal] = {}
-        waiting = [
-            msgspec.structs.replace(r, commands=tuple(c.with_id(new_id) for c in r.commands))
-            for r in requests
-        ]
+        waiting = [self._with_ids(request) for request in requests]
         pending = list(range(len(requests)))
         for _ in range(ATTEMPTS):
             decisions = self._decide_all([waiting[i] for i in pending])
@@ -171,6 +179,16 @@ class Executor:
         return self._streams([stream_id])[stream_id]
 
     # --- load
+
+    def _with_ids(self, request: Request) -> Request:
+        """Streams that the request opens under a fresh id need not be looked for."""
+        if not any(command.CREATES for command in request.commands):
+            return request
+        commands = tuple(command.with_id(new_id) for command in request.commands)
+        for command, named in zip(request.commands, commands, strict=True):
+            if named is not command:
+                self._keep(Stream(named.stream_id()))
+        return msgspec.structs.replace(request, commands=commands)
 
     def _streams(self, ids: Iterable[UUID]) -> dict[UUID, Stream]:
         found = {i: s for i in ids if (s := self._dry.get(i) or self._known.get(i)) is not None}
@@ -257,17 +275,18 @@ class Executor:
             case Moved(streams):
                 for stream_id in streams:
                     self._known.pop(stream_id, None)
+                    self._dry.pop(stream_id, None)
                 return None
             case Appended(after, recorded_at):
                 if decision.refusal is not None:
                     return decision.refusal
                 for step in decision.steps:
-                    self._remember(step.stream, decision.request, recorded_at, dry_run)
+                    self._remember(step.stream, recorded_at, dry_run)
                 return decision.result(after)
         raise TypeError(f"no such outcome: {outcome!r}")
 
-    def _remember(self, stream: Stream, request: Request, recorded_at: datetime, dry_run: bool) -> None:
-        if request.source_recorded_at is None:
+    def _remember(self, stream: Stream, recorded_at: datetime, dry_run: bool) -> None:
+        if stream.last_known_at == _WHEN_APPENDED:
             stream = msgspec.structs.replace(stream, last_known_at=recorded_at)
         if dry_run:
             self._dry[stream.id] = stream
@@ -331,8 +350,9 @@ def _decide_one(
     occurred_at = occurrence(stream, decided, command.occurred_at, now)
     events = []
     for event in decided:
-        _check_knowledge(stream, event, request.source_recorded_at)
-        stream = stream.then(event, aggregate.evolve, occurred_at, request.source_recorded_at)
+        _check_knowledge(stream, event, request.source_recorded_at, now)
+        known_at = request.source_recorded_at or _WHEN_APPENDED
+        stream = stream.then(event, aggregate.evolve, occurred_at, known_at)
         meta = _meta(request, command, event, occurred_at, book.version)
         events.append((meta.event_id, stream.version, event, meta))
     if decided:
@@ -358,8 +378,16 @@ def _meta(request: Request, command: Command, event: Event, occurred_at: datetim
     )
 
 
-def _check_knowledge(stream: Stream, event: Event, source_recorded_at: datetime | None) -> None:
-    """What a source claims to have known of a stream's state may not run backwards."""
+def _check_knowledge(
+    stream: Stream, event: Event, source_recorded_at: datetime | None, now: datetime
+) -> None:
+    """A source can not know the future, and what it claims to have known of state may not run backwards."""
+    if source_recorded_at is not None and source_recorded_at > now:
+        raise InTheFuture(
+            f"source_recorded_at {source_recorded_at.isoformat()} lies in the future; it is now {now.isoformat()}.",
+            field="source_recorded_at",
+            accepted=f"a time up to {now.isoformat()}",
+        )
     last = stream.last_known_at
     if (
         event.GROUP is not None

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from psycopg import OperationalError
+
 from domain.errors import Overloaded
 from infra.executor import Executor, Request, Result
 
@@ -93,6 +95,9 @@ class GroupCommit:
     def _execute(self, requests: list[Request]) -> list[Any]:
         try:
             return list(self._executor.execute(requests))
+        except OperationalError as error:  # the log is away: they wait for nothing, and may even be committed
+            log.exception("%d commands could not be executed", len(requests))
+            return [error] * len(requests)
         except Exception as error:
             if len(requests) == 1:
                 log.exception("a command could not be executed")

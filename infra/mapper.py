@@ -74,7 +74,7 @@ def decode(
         envelope = decoder(state)
         if envelope.meta.schema == EVENTS[topic].SCHEMA:
             return Recorded(position, stream_id, version, topic, recorded_at, envelope.meta, envelope.data)
-    except msgspec.ValidationError:
+    except msgspec.DecodeError:
         pass  # an older schema need not have today's shape; upcasting says what is wrong if it is not one
     meta, event = _upcast(position, topic, state)
     return Recorded(position, stream_id, version, topic, recorded_at, meta, event)
@@ -89,6 +89,6 @@ def _upcast(position: int, topic: str, state: bytes) -> tuple[Meta, Event]:
             data, schema = UPCASTERS[topic, schema](data), schema + 1
         if schema > event_class.SCHEMA:
             raise UnknownTopic(f"position {position}: {topic!r} has schema {schema} of a newer release")
-        return head.meta, msgspec.convert(data, event_class, strict=False)
+        return head.meta, msgspec.convert(data, event_class)
     except (msgspec.DecodeError, KeyError) as error:
         raise Unreadable(f"position {position}, {topic}: {error}") from error

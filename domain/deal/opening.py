@@ -189,8 +189,8 @@ def _open(command: OpenDeal, deal: Deal | None, context: Context) -> tuple[Event
 def _merge(command: MergeDeal, context: Context) -> tuple[Event, ...]:
     target = context.others.get(command.into)
     if command.into == command.deal_id:
-        raise UnknownDeal(command.into, field="into")
-    if target is None:
+        raise DealGone("A deal can not be merged into itself.", field="into", accepted="another deal")
+    if not isinstance(target, Deal):
         raise UnknownDeal(command.into, field="into")
     if target.status in ("voided", "merged"):
         raise DealGone(

@@ -44,9 +44,9 @@ class DealCommand(Command):
         return self.deal_id
 
 
-def present(deal: Deal | None, command: DealCommand) -> Deal:
+def present(deal: object, command: DealCommand) -> Deal:
     """The deal, which was opened and is neither voided nor merged. Raises UnknownDeal or DealGone."""
-    if deal is None:
+    if not isinstance(deal, Deal):  # none, or a stream of another kind
         raise UnknownDeal(command.deal_id)
     if deal.status in ("voided", "merged"):
         raise DealGone(

@@ -1,0 +1,25 @@
+"""Decimal sums and rounding without a hidden error, so that no figure depends on the order of its rows."""
+
+from collections.abc import Iterable
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact, InvalidOperation, Overflow, localcontext
+from fractions import Fraction
+
+# A thousand digits hold any sum of amounts times rates; should one ever need more, it raises.
+_EXACT = Context(prec=1000, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact, InvalidOperation, Overflow])
+
+
+def total(values: Iterable[Decimal]) -> Decimal:
+    """The exact sum, in any order; 0 of nothing."""
+    with localcontext(_EXACT):
+        return sum(values, Decimal(0))
+
+
+def weighted_total(pairs: Iterable[tuple[Decimal, Decimal]]) -> Decimal:
+    """The exact sum of products such as amount times rate; 0 of nothing."""
+    with localcontext(_EXACT):
+        return sum((amount * weight for amount, weight in pairs), Decimal(0))
+
+
+def rounded(value: Fraction, places: int) -> Decimal:
+    """The exact value rounded once, half-even, to `places` decimal places, all of them shown."""
+    return Decimal(f"{round(value * 10**places)}e-{places}")
