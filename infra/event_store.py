@@ -115,9 +115,9 @@ _OURS = """
 SELECT e.originator_id, e.notification_id, e.recorded_at, e.state
 FROM dealtrace.events e JOIN unnest(%b::uuid[], %b::bigint[]) AS w(id, version)
   ON e.originator_id = w.id AND e.originator_version = w.version"""
-_INSERT = f"""
+_INSERT = """
 WITH head AS (
-  UPDATE dealtrace.log_head SET position = %b, recorded_at = %b RETURNING pg_notify('{CHANNEL}', '')
+  UPDATE dealtrace.log_head SET position = %b, recorded_at = %b RETURNING pg_notify('dealtrace_log', '')
 )
 INSERT INTO dealtrace.events
   (originator_id, originator_version, topic, state, notification_id, recorded_at)

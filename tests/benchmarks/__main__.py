@@ -27,16 +27,18 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(names):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    with tempfile.TemporaryDirectory() as home:
-        with open_server(replace(Settings.from_environment(), home=Path(home))) as server:
-            _print_machine(server)
-            for name in arguments.names or names:
-                importlib.import_module(f"{benchmarks.__name__}.{PREFIX}{name}").run(server, arguments.scale)
+    with (
+        tempfile.TemporaryDirectory() as home,
+        open_server(replace(Settings.from_environment(), home=Path(home))) as server,
+    ):
+        _print_machine(server)
+        for name in arguments.names or names:
+            importlib.import_module(f"{benchmarks.__name__}.{PREFIX}{name}").run(server, arguments.scale)
 
 
 def _print_machine(server: Server) -> None:
     with psycopg.connect(server.owner_url) as conn:
-        settings = {name: conn.execute(f"SHOW {name}").fetchone() for name in DURABILITY}  # noqa: S608
+        settings = {name: conn.execute(f"SHOW {name}").fetchone() for name in DURABILITY}
     shown = ", ".join(f"{name} = {value[0]}" for name, value in settings.items() if value)
     console.print(f"PostgreSQL {server.version}: {shown}\n")
 
