@@ -99,9 +99,9 @@ class Lists(msgspec.Struct, frozen=True):
     """Deals that the figures do not speak for, or not well; each list in order of id.
 
     Of the months asked about: `without_forecast` and `without_rate` are open and expected in them,
-    `without_amount` the same or won in them;
-    `month_moved` have a forecast whose month is not the expected close's any more, and one of the two is asked
-    about. Of any month: `undated` has no expected close, that of an `overdue` one has passed.
+    `without_amount` that or won in them; of those in `month_moved` the forecast's month is not the expected
+    close's any more, and one of the two is asked about. Of any month: `undated` has no expected close, that of
+    an `overdue` one has passed.
     """
 
     without_forecast: tuple[UUID, ...]
@@ -138,6 +138,7 @@ def forecast_table(
     every = list(open_deals)
     expected = [deal for deal in every if deal.month in months]
     won = [deal for deal in won_deals if deal.month in months]
+    counted: list[OpenDeal | WonDeal] = [*expected, *won]
     return ForecastTable(
         total=figures(expected, won),
         by_stage=_groups(lambda deal: deal.stage, expected, won),
@@ -153,7 +154,7 @@ def forecast_table(
                 if deal.dated and deal.expected_close is not None and deal.expected_close < today
             ),
             without_rate=_ids(deal for deal in expected if deal.stage_rate is None),
-            without_amount=_ids(deal for deal in (*expected, *won) if deal.amount is None),
+            without_amount=_ids(deal for deal in counted if deal.amount is None),
         ),
     )
 

@@ -41,7 +41,8 @@ class ClosedYear(msgspec.Struct, frozen=True):
 class Births(msgspec.Struct, frozen=True):
     """What deals born in a month, or in the rest of the current one, are expected to bring in by year end.
 
-    `new_deals` in 4 places, `win_probability` before year end in 6; both rounded before they are used.
+    `new_deals` is shown in 4 places and used exactly; `win_probability` before year end is rounded to 6 before
+    it is used, as every rate is.
     `counted` is false where the time left does not exceed the mean cycle; the amount is 0 then.
     """
 
@@ -131,14 +132,15 @@ def _births(at: datetime, year: Period, tz: tzinfo, past: Past, places: int) -> 
     for month in _months_left(at, year, tz):
         begin = max(at, month.start)
         part = Fraction((month.end - begin) // _MICROSECOND, (month.end - month.start) // _MICROSECOND)
-        new_deals = rounded(Fraction(len(past.opened), past.months) * part, COUNT_PLACES)
+        new_deals = Fraction(len(past.opened), past.months) * part
         left = Fraction((year.end - begin + (year.end - month.end)) // _MICROSECOND, 2)
         in_time = sum(cycle <= left for cycle in past.won_cycles)
         # Win share (won / closed) times the share of wins whose cycle fits in the time left (in time / won).
         probability = rounded(Fraction(in_time, past.closed_deals), RATE_PLACES)
         counted = left > mean_cycle
-        amount = Fraction(new_deals) * mean_amount * Fraction(probability) if counted else Fraction(0)
-        births.append(Births(month.label, new_deals, probability, counted, rounded(amount, places)))
+        amount = new_deals * mean_amount * Fraction(probability) if counted else Fraction(0)
+        shown = rounded(new_deals, COUNT_PLACES)
+        births.append(Births(month.label, shown, probability, counted, rounded(amount, places)))
     return tuple(births)
 
 

@@ -1,0 +1,33 @@
+"""Names for the columns that everything in this package passes around: one-dimensional numpy arrays."""
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float64]
+Flags: TypeAlias = NDArray[np.bool_]
+
+DAY = 86_400_000_000
+"""Microseconds of an elapsed day of 24 hours."""
+
+FOREVER = 2**62
+"""Later than any instant in microseconds."""
+
+
+def ints(values: object) -> Ints:
+    """`values` as a column of 64-bit integers."""
+    return np.asarray(values, dtype=np.int64)
+
+
+def starts_of_runs(keys: Ints) -> Flags:
+    """Where a value differs from the one before it; the first element starts a run."""
+    starts = np.ones(len(keys), dtype=np.bool_)
+    starts[1:] = keys[1:] != keys[:-1]
+    return starts
+
+
+def micros(rate: Floats) -> Ints:
+    """Rates as whole millionths, half-even; an unknown rate (NaN) becomes -1."""
+    return np.where(np.isnan(rate), -1, np.rint(np.nan_to_num(rate) * 1_000_000)).astype(np.int64)
