@@ -13,12 +13,24 @@ T = TypeVar("T")
 
 PATIENCE = 30.0
 """Seconds for which work waits for the database to come back."""
+SILENCE = 10
+"""Seconds for which a writer may say nothing inside a transaction."""
 
 
 def connect(url: str, application_name: str) -> psycopg.Connection[Any]:
-    """An autocommit connection whose times come in UTC."""
-    options = "-c TimeZone=UTC"
-    return psycopg.connect(url, autocommit=True, application_name=application_name, options=options)
+    """An autocommit connection whose times come in UTC, and which the server cuts when it falls silent in the
+    middle of a transaction: a writer that hangs or vanishes must not keep the head of the log locked for long.
+    """
+    options = f"-c TimeZone=UTC -c idle_in_transaction_session_timeout={SILENCE}s"
+    return psycopg.connect(
+        url,
+        autocommit=True,
+        application_name=application_name,
+        options=options,
+        keepalives_idle=SILENCE,
+        keepalives_interval=SILENCE,
+        keepalives_count=3,
+    )
 
 
 class LogConnection:
@@ -42,7 +54,10 @@ class LogConnection:
         while True:
             try:
                 return work(self._connected())
-            except psycopg.OperationalError as error:
+            except psycopg.Error as error:
+                lost = self._conn is None or self._conn.closed  # whatever the error is called
+                if not lost and not isinstance(error, psycopg.OperationalError):
+                    raise
                 self.close()
                 if time.monotonic() + pause > give_up_at:
                     raise

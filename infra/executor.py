@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
-from psycopg import OperationalError
+import psycopg
 
 from domain import playbook
 from domain.command import Command, Context
@@ -234,7 +234,7 @@ class Executor:
             nonlocal lost_reply
             try:
                 return append(conn, units, after_lost_reply=lost_reply)
-            except OperationalError:
+            except psycopg.Error:
                 lost_reply = True
                 raise
 

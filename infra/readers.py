@@ -15,6 +15,9 @@ T = TypeVar("T")
 DatabaseError = psycopg.OperationalError
 """The database is away, or took too long."""
 
+MissingTable = psycopg.errors.UndefinedTable
+"""A projection has never run here."""
+
 READERS = 4
 MAX_WAITING = 512
 STATEMENT_SECONDS = 20

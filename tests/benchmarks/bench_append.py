@@ -63,7 +63,9 @@ def run(server: Server, scale: float) -> None:
 
         pairs = interleaved(ours, peer)
         group.close()
-    report("load, decide, append: 64 concurrent commands", "commands/s", "eventsourcing, 4 threads", pairs, "20x")
+    report(
+        "load, decide, append: 64 concurrent commands", "commands/s", "eventsourcing, 4 threads", pairs, "20x"
+    )
 
 
 async def _concurrently(group: GroupCommit, deals: list[UUID], each: int, amounts: Iterator[int]) -> float:
