@@ -45,7 +45,9 @@ def run(server: Server, scale: float) -> None:
             return _import_with_the_library(stock, file) / (time.perf_counter() - started)
 
         pairs = interleaved(ours, peer)
-    report("importing history, parsing and deciding included", "rows/s", f"save, {BATCH} at a time", pairs, "3x")
+    report(
+        "importing history, parsing and deciding included", "rows/s", f"save, {BATCH} at a time", pairs, "3x"
+    )
 
 
 def _import_with_the_library(stock: Deals, file: Path) -> int:
