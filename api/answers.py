@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from infra.executor import Request, Result
 from infra.group_commit import GroupCommit
+from infra.requests import Request, Result
 
 
 class Answers:

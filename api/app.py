@@ -1,8 +1,10 @@
 """The HTTP application, put together from parts that the caller owns."""
 
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -20,6 +22,17 @@ from api.trace import TraceRequests
 from domain.errors import Refusal
 from infra.group_commit import GroupCommit
 from infra.readers import DatabaseError, MissingTable, Readers
+
+
+class RequestRoute(APIRoute):
+    """A route whose endpoint takes the request as it came: ours read bodies and parameters strictly by themselves.
+
+    FastAPI would parse cookies, query and dependencies for nothing, a fifth of the time of a command.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The endpoint itself."""
+        return self.endpoint  # type: ignore[no-any-return]
 
 
 def create_app(
@@ -46,6 +59,7 @@ def create_app(
             MissingTable: _not_projected,
         },
     )
+    app.router.route_class = RequestRoute
     _add_commands(app, Answers(group_commit))
     _add_queries(app, readers)
     _add_system(app, readers)
@@ -54,13 +68,13 @@ def create_app(
 
 def _add_commands(app: FastAPI, answers: Answers) -> None:
     for route in commands.ROUTES.values():
-        app.add_api_route(route.path, _endpoint(commands.OneCommand(route, answers)), methods=["POST"])
-    app.add_api_route("/v1/commands", _endpoint(Batch(answers)), methods=["POST"])
+        app.add_api_route(route.path, commands.OneCommand(route, answers).__call__, methods=["POST"])
+    app.add_api_route("/v1/commands", Batch(answers).__call__, methods=["POST"])
 
 
 def _add_queries(app: FastAPI, readers: Readers) -> None:
     for route in asking.ROUTES:
-        app.add_api_route(route.path, _endpoint(asking.OneQuery(route, readers)), methods=["GET"])
+        app.add_api_route(route.path, asking.OneQuery(route, readers).__call__, methods=["GET"])
 
 
 def _add_system(app: FastAPI, readers: Readers) -> None:
@@ -71,20 +85,10 @@ def _add_system(app: FastAPI, readers: Readers) -> None:
 
     app.add_api_route("/", system.index, methods=["GET"])
     app.add_api_route("/health", system.health, methods=["GET"])
-    app.add_api_route("/ready", _endpoint(system.Ready(readers)), methods=["GET"])
+    app.add_api_route("/ready", system.Ready(readers).__call__, methods=["GET"])
     app.add_api_route("/problems", system.all_problems, methods=["GET"])
     app.add_api_route("/problems/{code}", system.one_problem, methods=["GET"])
     app.add_api_route("/openapi.json", openapi, methods=["GET"])
-
-
-def _endpoint(call: Any) -> Any:
-    """An object's `__call__` as the plain coroutine function that FastAPI knows best."""
-
-    async def endpoint(request: Request) -> Response:
-        response: Response = await call(request)
-        return response
-
-    return endpoint
 
 
 async def _refused(request: Request, refusal: Exception) -> Response:

@@ -16,7 +16,7 @@ from api.refusals import InvalidFields, InvalidParameters, VersionMissing
 from domain.command import Command
 from domain.errors import Refusal
 from domain.event import Actor
-from infra.executor import Request
+from infra.requests import Request
 
 MOST_COMMANDS = 1000
 

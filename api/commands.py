@@ -17,7 +17,7 @@ from domain.command import Command
 from domain.errors import NotAllowed
 from domain.event import Actor
 from domain.registry import AGGREGATE_OF, COMMANDS
-from infra.executor import ItemResult, Request, Result
+from infra.requests import ItemResult, Request, Result
 
 
 class CommandRoute(NamedTuple):

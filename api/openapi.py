@@ -11,6 +11,7 @@ import msgspec
 from pydantic.json_schema import models_json_schema
 
 from api import asking, commands, problems, queries, system
+from api import params as p
 from api import refusals as r
 from api.actor import ROLES
 from api.batch import MOST_COMMANDS
@@ -51,10 +52,10 @@ _TRACE_HEADERS = [
         "in": "header",
         "required": False,
         "description": meaning,
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:/+=@-]{1,128}$"},
+        "schema": {"type": "string"},
     }
     for name, meaning in (
-        ("X-Request-ID", "Names the request in logs and events; a fresh one otherwise, also when it can not be used."),
+        ("X-Request-ID", "Names the request in logs and events: up to 128 letters, digits and ._:/+=@- (otherwise a fresh id does)."),
         ("X-Correlation-ID", "Names what several requests belong to; the request id otherwise."),
     )
 ]
@@ -258,11 +259,11 @@ def _query(route: asking.QueryRoute, schemas: _Schemas) -> Json:
                 "schema": field,
             }
         )
-    unknown = tuple(
+    unknown = [
         refusal
-        for word, refusal in (("funnel", d.UnknownFunnel), ("deal_id", d.UnknownDeal))
-        if f"{{{word}}}" in route.path
-    )
+        for params, refusal in ((p.OneFunnel, d.UnknownFunnel), (p.RollupParams, d.UnknownFunnel), (p.OneDeal, d.UnknownDeal))
+        if issubclass(route.params, params)
+    ]
     return {
         "operationId": route.name,
         "tags": ["queries"],
@@ -285,8 +286,8 @@ def _system(schemas: _Schemas) -> Json:
     here = {"200": _answer("Addresses.", schemas.of_struct(system.Index))}
     this = {"200": _answer("OpenAPI 3.1.", {"type": "object"})}
     return {
-        path: {"get": {"operationId": name, "tags": ["system"], **_texts(meaning), "parameters": p, "responses": answer}}
-        for path, name, meaning, p, answer in (
+        path: {"get": {"operationId": name, "tags": ["system"], **_texts(meaning), "parameters": takes, "responses": answer}}
+        for path, name, meaning, takes, answer in (
             ("/", "index", system.index, [], here),
             ("/health", "health", system.health, [], alive),
             ("/ready", "ready", system.Ready, [], ready),

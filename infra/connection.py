@@ -45,6 +45,7 @@ class LogConnection:
         self._url = url
         self._patience = patience
         self._conn: LogConnection.Raw | None = None
+        self._others: list[LogConnection] = []
         self._clock_ahead = timedelta()
 
     def run(self, work: Callable[[Raw], T]) -> T:
@@ -58,19 +59,30 @@ class LogConnection:
                 lost = self._conn is None or self._conn.closed  # whatever the error is called
                 if not lost and not isinstance(error, psycopg.OperationalError):
                     raise
-                self.close()
+                self._drop()
                 if time.monotonic() + pause > give_up_at:
                     raise
                 log.warning("the connection to the log was lost, trying again: %s", str(error).strip())
                 time.sleep(pause)
                 pause = min(pause * 2, 1.0)
 
+    def another(self) -> "LogConnection":
+        """A second connection to the same log, opened when it is first used and closed with this one."""
+        other = type(self)(self._url, patience=self._patience)
+        self._others.append(other)
+        return other
+
     def now(self) -> datetime:
         """The database's clock, from ours and the difference measured when connecting."""
         return datetime.now(UTC) + self._clock_ahead
 
     def close(self) -> None:
-        """Let go of the connection; the next work opens another."""
+        """Let go of the connection, and of those made from it; the next work opens them again."""
+        for other in self._others:
+            other.close()
+        self._drop()
+
+    def _drop(self) -> None:
         if self._conn is not None:
             self._conn.close()
             self._conn = None

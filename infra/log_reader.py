@@ -11,7 +11,9 @@ from domain.event import Recorded
 from infra.mapper import decode
 
 _COLUMNS = "notification_id, originator_id, originator_version, topic, recorded_at, state"
-_WINDOW = f"SELECT {_COLUMNS} FROM dealtrace.events WHERE notification_id > %b AND notification_id <= %b ORDER BY 1"  # noqa: S608
+_WINDOW = (
+    f"SELECT {_COLUMNS} FROM dealtrace.events WHERE notification_id > %b AND notification_id <= %b ORDER BY 1"  # noqa: S608
+)
 _AT = f"SELECT {_COLUMNS} FROM dealtrace.events WHERE notification_id = ANY(%b) ORDER BY 1"  # noqa: S608
 _RANGE = f"""
 SELECT {_COLUMNS} FROM dealtrace.events

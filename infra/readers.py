@@ -64,7 +64,9 @@ class Readers:
         except psycopg.OperationalError:
             if fresh or not conn.broken:
                 raise
-        conn, _ = self._connection()  # the server was restarted since the last query; reading twice is harmless
+        conn, _ = (
+            self._connection()
+        )  # the server was restarted since the last query; reading twice is harmless
         with conn.transaction():
             return query(conn)
 
@@ -75,7 +77,11 @@ class Readers:
         if conn is not None:
             self._open.discard(conn)
         conn = psycopg.connect(
-            self._url, autocommit=True, application_name="dealtrace query", options=_OPTIONS, connect_timeout=5
+            self._url,
+            autocommit=True,
+            application_name="dealtrace query",
+            options=_OPTIONS,
+            connect_timeout=5,
         )
         self._own.conn = conn
         self._open.add(conn)

@@ -33,8 +33,9 @@ from domain.event import Actor, Role
 from domain.money import MoneyInput
 from domain.playbook import DefineFunnel, SetCurrency
 from domain.templates import CUSTOMER, TAS_PLUS
-from infra.executor import Executor, Request
+from infra.executor import Executor
 from infra.ids import imported_id
+from infra.requests import Request
 
 SEED = 2
 DEALS = 60
@@ -45,7 +46,18 @@ SOURCE = "demonstration"
 
 OWNERS = ("anna", "bo", "chen")
 MANAGER = "dana"
-PLACES = "Halvern Ostmere Tarrowby Quillford Brennick Wexcombe Drumhaven Kestwick Marlough Fennsby".split()
+PLACES = (
+    "Halvern",
+    "Ostmere",
+    "Tarrowby",
+    "Quillford",
+    "Brennick",
+    "Wexcombe",
+    "Drumhaven",
+    "Kestwick",
+    "Marlough",
+    "Fennsby",
+)
 TRADES = ("Foods", "Logistics", "Steel", "Hospital", "Water Board", "Paper Mill")
 PRODUCTS = ("sensors", "analytics", "service")
 REGIONS = ("north", "south")
@@ -176,7 +188,13 @@ def _deal(rng: Random, number: int, until: datetime, twins: list[UUID]) -> Itera
 
 
 def _career(
-    rng: Random, deal_id: UUID, funnel: DefineFunnel, owner: str, amount: MoneyInput, day: float, until: datetime
+    rng: Random,
+    deal_id: UUID,
+    funnel: DefineFunnel,
+    owner: str,
+    amount: MoneyInput,
+    day: float,
+    until: datetime,
 ) -> Iterator[Happening]:
     """The deal's way through its stages."""
     stages = [stage.key for stage in funnel.stages]

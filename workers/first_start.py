@@ -7,8 +7,9 @@ from domain.event import Actor
 from domain.templates import TAS_PLUS
 from infra.connection import LogConnection
 from infra.event_store import read_head
-from infra.executor import Executor, Request
+from infra.executor import Executor
 from infra.ids import new_id
+from infra.requests import Request
 from workers import demo
 
 DEALTRACE = Actor("dealtrace", "system", "system")

@@ -2,7 +2,6 @@
 
 import getpass
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
@@ -20,8 +19,8 @@ from domain.command import Command
 from domain.errors import Refusal
 from domain.event import Actor
 from domain.registry import COMMANDS
-from infra.executor import Request
 from infra.ids import new_id
+from infra.requests import Request
 
 RoleName = Literal[
     "rep", "manager", "director", "sales_operations", "analyst", "auditor", "admin", "integration"
@@ -35,20 +34,37 @@ EXAMPLES = {
     "revise-amount": "DEAL --amount '52000 EUR'",
     "log-activity": "DEAL --kind visit --by anna --occurred-at 2026-03-02T09:30:00Z",
     "reopen-deal": "DEAL --to-stage bidding --reason 'They asked us again.'",
-    "define-funnel": "--funnel partner --label '{\"en\": \"Partner\"}' --stages '{\"key\": \"lead\", ...}'",
+    "define-funnel": '--funnel partner --label \'{"en": "Partner"}\' --stages \'{"key": "lead", ...}\'',
 }
 
 _WHO: tuple[Any, ...] = (
-    option("actor", str | None, None, "--as", metavar="NAME", help="Who does it. Default: who is logged in here."),
+    option(
+        "actor", str | None, None, "--as", metavar="NAME", help="Who does it. Default: who is logged in here."
+    ),
     option("role", RoleName, "admin", "--role", metavar="ROLE", help=f"In which role: {', '.join(ROLES)}."),
-    option("based_on", int | None, None, "--if-match", metavar="VERSION", help="Refuse unless it has this version."),
-    option("form", Literal["text", "json"], "text", "--format", help="A sentence, or the body of the HTTP answer."),
+    option(
+        "based_on",
+        int | None,
+        None,
+        "--if-match",
+        metavar="VERSION",
+        help="Refuse unless it has this version.",
+    ),
+    option(
+        "form",
+        Literal["text", "json"],
+        "text",
+        "--format",
+        help="A sentence, or the body of the HTTP answer.",
+    ),
 )
 
 
 def add_actions(app: typer.Typer) -> None:
     """Give the program `do` with a verb per command, and `command` for JSON."""
-    actions = typer.Typer(no_args_is_help=True, help="Do something: one verb per command, one option per field.")
+    actions = typer.Typer(
+        no_args_is_help=True, help="Do something: one verb per command, one option per field."
+    )
     for name, command in COMMANDS.items():
         example = EXAMPLES.get(name, "DEAL" if "deal_id" in command.model_fields else "")
         actions.command(
@@ -56,17 +72,21 @@ def add_actions(app: typer.Typer) -> None:
             help=(command.__doc__ or "").strip().splitlines()[0],
             epilog=f"Example:  dealtrace do {name} {example}".rstrip(),
         )(verb_taking(command, _do, *_WHO))
-    app.add_typer(actions, name="do", rich_help_panel="Change", epilog="Example:  dealtrace do advance-stage --help")
+    app.add_typer(
+        actions, name="do", rich_help_panel="Change", epilog="Example:  dealtrace do advance-stage --help"
+    )
     app.command(
         "command",
         rich_help_panel="Change",
-        epilog="Example:  dealtrace command set-currency '{\"currency\": \"EUR\"}'",
+        epilog='Example:  dealtrace command set-currency \'{"currency": "EUR"}\'',
     )(do_json)
 
 
 def do_json(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The command, such as advance-stage.")],
-    fields: Annotated[str, typer.Argument(metavar="JSON", help="Its fields as a JSON object, or - for stdin.")],
+    fields: Annotated[
+        str, typer.Argument(metavar="JSON", help="Its fields as a JSON object, or - for stdin.")
+    ],
     actor: Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who does it.")] = None,
     role: Annotated[RoleName, typer.Option("--role", metavar="ROLE", help="In which role.")] = "admin",
     based_on: Annotated[int | None, typer.Option("--if-match", metavar="VERSION")] = None,
@@ -104,5 +124,3 @@ def _logged_in() -> str:
     with suppress(OSError, KeyError, ImportError):
         return getpass.getuser()
     return "cli"
-
-

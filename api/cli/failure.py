@@ -84,7 +84,9 @@ def _unforeseen(error: BaseException) -> Told:
             REFUSED,
         )
     kind, words = type(error).__name__, (str(error).strip().splitlines() or [""])[0]
-    return Told(_sentence(f"{kind}: {words}"), "--debug right after dealtrace shows where it came from", REFUSED)
+    return Told(
+        _sentence(f"{kind}: {words}"), "--debug right after dealtrace shows where it came from", REFUSED
+    )
 
 
 def _option(refusal: Refusal, verb: str) -> Told:

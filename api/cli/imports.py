@@ -20,7 +20,8 @@ MappingFile = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check every row and write nothing.")]
 BadRows = Annotated[
-    Path | None, typer.Option("--bad-rows", metavar="CSV", help="Write every bad row and warning to this file.")
+    Path | None,
+    typer.Option("--bad-rows", metavar="CSV", help="Write every bad row and warning to this file."),
 ]
 
 
@@ -30,14 +31,16 @@ def add_imports(app: typer.Typer) -> None:
         no_args_is_help=True, help="Take over what another system recorded. Exit code 1: some rows were bad."
     )
 
-    @imports.command("history", epilog="Example:  dealtrace import history export.csv.gz --mapping mapping.toml")
-    def history(
-        file: File, mapping: MappingFile, dry_run: DryRun = False, bad_rows: BadRows = None
-    ) -> None:
+    @imports.command(
+        "history", epilog="Example:  dealtrace import history export.csv.gz --mapping mapping.toml"
+    )
+    def history(file: File, mapping: MappingFile, dry_run: DryRun = False, bad_rows: BadRows = None) -> None:
         """A field history: one row per change of a field of a deal. May be repeated or continued."""
         _import("history", file, mapping, dry_run, bad_rows)
 
-    @imports.command("activities", epilog="Example:  dealtrace import activities work.csv.gz --mapping mapping.toml")
+    @imports.command(
+        "activities", epilog="Example:  dealtrace import activities work.csv.gz --mapping mapping.toml"
+    )
     def activities(
         file: File, mapping: MappingFile, dry_run: DryRun = False, bad_rows: BadRows = None
     ) -> None:
@@ -53,7 +56,9 @@ def _import(kind: Kind, file: Path, mapping_file: Path, dry_run: bool, bad_rows:
         with progress(f"Importing {file.name}") as bar, _problems(bad_rows) as report:
 
             def told(done: Progress) -> None:
-                bar.at(done.bytes_read, done.bytes_total, f"{done.rows:,} rows, {done.rows_per_second:,.0f}/s")
+                bar.at(
+                    done.bytes_read, done.bytes_total, f"{done.rows:,} rows, {done.rows_per_second:,.0f}/s"
+                )
 
             summary = run_import(
                 executor, connection, file, mapping, kind, dry_run=dry_run, report=report, progress=told

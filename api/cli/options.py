@@ -31,7 +31,9 @@ def option(name: str, kind: Any, default: Any, *flags: str, **how: Any) -> inspe
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def verb_taking(model: type[Model], body: Callable[..., None], *extra: inspect.Parameter) -> Callable[..., None]:
+def verb_taking(
+    model: type[Model], body: Callable[..., None], *extra: inspect.Parameter
+) -> Callable[..., None]:
     """A function for typer whose options are the model's fields and the extra ones.
 
     `body` gets the checked model first, then the extra options by name.
@@ -42,7 +44,10 @@ def verb_taking(model: type[Model], body: Callable[..., None], *extra: inspect.P
         rest = {name: given.pop(name) for name in names}
         body(checked_params(model, _gathered(model, given)), **rest)
 
-    parameters = [*(p for name, field in model.model_fields.items() for p in _parameters(name, field)), *extra]
+    parameters = [
+        *(p for name, field in model.model_fields.items() for p in _parameters(name, field)),
+        *extra,
+    ]
     parameters.sort(key=lambda p: p.default is not inspect.Parameter.empty)
     verb.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     verb.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -64,7 +69,9 @@ def _parameters(name: str, field: FieldInfo) -> Iterator[inspect.Parameter]:
         yield option(name, list[str] | None, None, flag, **how)
     elif required and nullable:
         yield option(name, str | None, None, flag, **how)
-        yield option(f"no_{name}", bool, False, f"--no-{flag[2:]}", help="None, or unknown.", show_default=False)
+        yield option(
+            f"no_{name}", bool, False, f"--no-{flag[2:]}", help="None, or unknown.", show_default=False
+        )
     elif required:
         yield option(name, str, inspect.Parameter.empty, flag, **how)
     elif bool in arms:

@@ -47,7 +47,9 @@ def run_program(arguments: list[str]) -> int:
     except typer.Exit as ended:
         return ended.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; say no more at the end
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # nobody reads on; say no more at the end
         return INTERRUPTED
     except typer.Abort:
         return INTERRUPTED
@@ -69,9 +71,14 @@ def _show_version(wanted: bool) -> None:
 
 
 def _options(
-    debug: Annotated[bool, typer.Option(_DEBUG, help="Show where an error came from.", show_default=False)] = False,
+    debug: Annotated[
+        bool, typer.Option(_DEBUG, help="Show where an error came from.", show_default=False)
+    ] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version, show_default=False)
+        bool,
+        typer.Option(
+            "--version", help="Show the version.", is_eager=True, callback=_show_version, show_default=False
+        ),
     ] = False,
 ) -> None:
     pass
@@ -90,7 +97,7 @@ def _verb(arguments: list[str]) -> str:
 def _stop_on_signals() -> None:
     """Being told to end unwinds as Ctrl-C does, so that an embedded server is never left behind."""
 
-    def stop(number: int, frame: Any) -> None:
+    def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -22,9 +22,14 @@ class Question(NamedTuple):
 
 
 QUESTIONS = (
-    Question("funnel", queries.snapshot, p.SnapshotParams, "--funnel tas_plus --as-of 2026-01-31T23:00:00+01:00"),
     Question(
-        "funnel-deals", queries.snapshot_deals, p.SnapshotDealsParams, "--funnel tas_plus --stage bidding --limit 10"
+        "funnel", queries.snapshot, p.SnapshotParams, "--funnel tas_plus --as-of 2026-01-31T23:00:00+01:00"
+    ),
+    Question(
+        "funnel-deals",
+        queries.snapshot_deals,
+        p.SnapshotDealsParams,
+        "--funnel tas_plus --stage bidding --limit 10",
     ),
     Question("dwell", queries.dwell, p.DwellParams, "--funnel tas_plus --owner anna"),
     Question("deals", queries.deals, p.DealsParams, "--status open --sort amount --limit 10"),

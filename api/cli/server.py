@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -77,7 +77,9 @@ def serve() -> None:
 
 
 def projector(
-    attached: Annotated[bool, typer.Option("--attached", hidden=True, help="Stop when stdin is closed.")] = False,
+    attached: Annotated[
+        bool, typer.Option("--attached", hidden=True, help="Stop when stdin is closed.")
+    ] = False,
 ) -> None:
     """Keep the projections up to date with the log."""
     from workers.projector import Projector
@@ -99,7 +101,9 @@ def bring_up_to_date() -> None:
     """Bring the database's tables up to date, as their owner."""
     with open_server(Settings.from_environment()) as server:
         applied = migrate(server.owner_url)
-    note(f"Applied {', '.join(map(str, applied))}." if applied else "Nothing to do: the tables are up to date.")
+    note(
+        f"Applied {', '.join(map(str, applied))}." if applied else "Nothing to do: the tables are up to date."
+    )
 
 
 def _migrated(server: Server, settings: Settings) -> None:
@@ -107,7 +111,9 @@ def _migrated(server: Server, settings: Settings) -> None:
     if server.embedded or settings.database_owner_url:
         migrate(server.owner_url)
     elif read(server, not_applied):
-        raise Failure("The database has not been brought up to date.", "DATABASE_OWNER_URL=... dealtrace migrate")
+        raise Failure(
+            "The database has not been brought up to date.", "DATABASE_OWNER_URL=... dealtrace migrate"
+        )
 
 
 def _listening(settings: Settings) -> socket.socket:
@@ -119,7 +125,9 @@ def _listening(settings: Settings) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise Failure(f"{settings.host} is no address to listen on: {error.strerror}.", "DEALTRACE_HOST") from None
+        raise Failure(
+            f"{settings.host} is no address to listen on: {error.strerror}.", "DEALTRACE_HOST"
+        ) from None
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
@@ -162,10 +170,8 @@ def _serve(server: Server, settings: Settings, listener: socket.socket, welcome:
             server_header=False,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
-        try:
+        with suppress(KeyboardInterrupt):  # uvicorn hands on the signal that it has obeyed
             Api(config).run(sockets=[listener])
-        except KeyboardInterrupt:
-            pass  # uvicorn hands on the signal that it has obeyed
 
 
 @contextmanager

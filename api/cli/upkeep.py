@@ -9,8 +9,8 @@ from api import params as p
 from api import queries
 from api.cli.data import ask_log, body, catch_up, opened, read
 from api.cli.failure import USAGE, Failure
-from api.cli.questions import FORMAT
 from api.cli.options import verb_taking
+from api.cli.questions import FORMAT
 from api.cli.terminal import Format, note, progress, show
 from infra.event_store import read_head
 from infra.verify import Verification, verify_log
@@ -29,7 +29,9 @@ def add_upkeep(app: typer.Typer) -> None:
         epilog="Example:  dealtrace log --format json",
     )(verb_taking(p.NoParams, _log, FORMAT))  # fmt: skip
     app.command("verify", rich_help_panel="Look after", epilog="Example:  dealtrace verify")(verify)
-    projections = typer.Typer(no_args_is_help=True, help="What is computed from the log: status, rebuild, digest.")
+    projections = typer.Typer(
+        no_args_is_help=True, help="What is computed from the log: status, rebuild, digest."
+    )
     projections.command(
         "status", help="How far each projection has come.", epilog="Example:  dealtrace projections status"
     )(verb_taking(p.NoParams, _status, FORMAT))
@@ -42,15 +44,21 @@ def verify(form: Form = "table") -> None:
     """Read the whole log and check it: positions and versions without gaps, readable bytes; gives the log root."""
     with opened() as server, progress("Reading the log") as bar:
         head = read(server, read_head)
-        found: Verification = read(server, lambda conn: verify_log(conn, progress=lambda at: bar.at(at, head.position)))
+        found: Verification = read(
+            server, lambda conn: verify_log(conn, progress=lambda at: bar.at(at, head.position))
+        )
     show(found, body(found), form)
     if found.problems:
-        raise Failure(f"The log is not whole: {len(found.problems)} problems.", "restore a backup; nothing was changed")
+        raise Failure(
+            f"The log is not whole: {len(found.problems)} problems.", "restore a backup; nothing was changed"
+        )
     note("The log is whole.")
 
 
 def rebuild_some(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Which ones. Default: all.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Which ones. Default: all.")
+    ] = None,
     processes: Annotated[int | None, typer.Option("--processes", help="Default: one per CPU.")] = None,
 ) -> None:
     """Make projections anew from the whole log, beside the old ones, and switch over when they are ready."""

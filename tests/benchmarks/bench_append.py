@@ -14,11 +14,12 @@ from domain.money import MoneyInput
 from domain.playbook import SetCurrency
 from domain.templates import TAS_PLUS
 from infra.connection import LogConnection
-from infra.executor import Executor, Request, Result
+from infra.executor import Executor
 from infra.group_commit import Answer, GroupCommit
 from infra.ids import new_id
 from infra.migrations import migrate
 from infra.postgres import Server, scratch_database
+from infra.requests import Request, Result
 from tests.benchmarks.pairs import interleaved, report
 from tests.benchmarks.stock import stock_application
 

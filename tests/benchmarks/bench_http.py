@@ -15,9 +15,10 @@ from domain.deal import OpenDeal
 from domain.playbook import SetCurrency
 from domain.templates import TAS_PLUS
 from infra.connection import LogConnection
-from infra.executor import Executor, Result
+from infra.executor import Executor
 from infra.migrations import migrate
 from infra.postgres import Server, scratch_database
+from infra.requests import Result
 from tests.benchmarks.bench_append import request
 from tests.benchmarks.pairs import console, interleaved, percentiles, report
 

@@ -66,7 +66,11 @@ class Program:
 
 def without_settings() -> dict[str, str]:
     """The environment, without anything that points the program at data."""
-    kept = {n: v for n, v in os.environ.items() if not n.startswith(("DEALTRACE_", "DATABASE_", "PGHOST", "PGPORT"))}
+    kept = {
+        n: v
+        for n, v in os.environ.items()
+        if not n.startswith(("DEALTRACE_", "DATABASE_", "PGHOST", "PGPORT"))
+    }
     return {**kept, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
 
 
@@ -102,7 +106,9 @@ def dealtrace(database: Server, tmp_path: Path) -> Program:
 @pytest.fixture
 def at_home(tmp_path: Path) -> Program:
     """The program as a new user has it: an empty home, no database but the embedded one."""
-    return Program({**without_settings(), "HOME": str(tmp_path), "DEALTRACE_HOME": str(tmp_path / "home")}, tmp_path)
+    return Program(
+        {**without_settings(), "HOME": str(tmp_path), "DEALTRACE_HOME": str(tmp_path / "home")}, tmp_path
+    )
 
 
 @pytest.fixture(scope="module")

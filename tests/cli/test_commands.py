@@ -9,7 +9,9 @@ from tests.cli.conftest import Program
 
 
 def open_deal(dealtrace: Program) -> str:
-    said = dealtrace("do", "open-deal", "--funnel", "tas_plus", "--name", "Sensors", "--owner", "anna", "--format", "json")
+    said = dealtrace(
+        "do", "open-deal", "--funnel", "tas_plus", "--name", "Sensors", "--owner", "anna", "--format", "json"
+    )
     assert said.code == 0, said.err
     return str(said.json["deal_id"])
 
@@ -24,7 +26,9 @@ def test_an_empty_log_gets_the_default_funnel_with_the_first_command(dealtrace: 
 def test_a_deal_is_opened_moved_and_won(dealtrace: Program) -> None:
     deal = open_deal(dealtrace)
     assert dealtrace("do", "advance-stage", deal, "--to-stage", "bidding").code == 0
-    assert dealtrace("do", "regress-stage", deal, "--to-stage", "initiation", "--reason", "New scope.").code == 0
+    assert (
+        dealtrace("do", "regress-stage", deal, "--to-stage", "initiation", "--reason", "New scope.").code == 0
+    )
     assert dealtrace("do", "win-deal", deal).code == 0
     found = dealtrace("deal", deal, "--format", "json").json
     assert (found["status"], found["stage"], found["version"]) == ("won", "initiation", 4)
@@ -44,7 +48,9 @@ def test_money_lists_and_nothing_are_options_too(dealtrace: Program) -> None:
     assert dealtrace("deal", deal, "--format", "json").json["amount"] == "52000.5"
     assert dealtrace("do", "revise-amount", deal, "--no-amount").code == 0
     assert dealtrace("deal", deal, "--format", "json").json["amount"] is None
-    said = dealtrace("do", "log-activity", deal, "--kind", "visit", "--contacts", contact, "--contacts", str(uuid4()))
+    said = dealtrace(
+        "do", "log-activity", deal, "--kind", "visit", "--contacts", contact, "--contacts", str(uuid4())
+    )
     assert said.code == 0, said.err
 
 

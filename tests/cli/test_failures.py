@@ -19,10 +19,16 @@ USAGE = {
     "a verb of a group nobody knows": (["do", "nothing"], "No such command 'nothing'"),
     "an option nobody knows": (["deals", "--colour", "red"], "No such option: --colour"),
     "a missing option": (["funnel"], "Missing option '--funnel'"),
-    "an amount without a currency": (["do", "revise-amount", DEAL, "--amount", "5"], "--amount must be an amount"),
+    "an amount without a currency": (
+        ["do", "revise-amount", DEAL, "--amount", "5"],
+        "--amount must be an amount",
+    ),
     "a required field left out": (["do", "revise-amount", DEAL], "--amount is missing"),
     "not a number": (["command", "set-currency", '{"currency": NaN}'], "NaN is no JSON value"),
-    "a field nobody knows": (["command", "win-deal", f'{{"deal_id": "{DEAL}", "x": 1}}'], "--x there is no such field"),
+    "a field nobody knows": (
+        ["command", "win-deal", f'{{"deal_id": "{DEAL}", "x": 1}}'],
+        "--x there is no such field",
+    ),
     "a command nobody knows": (["command", "please", "{}"], "There is no command 'please'"),
     "a projection nobody knows": (["projections", "rebuild", "moon"], "There is no projection 'moon'"),
 }
@@ -68,7 +74,7 @@ def test_a_setting_that_can_not_be_used(dealtrace: Program) -> None:
 
 
 def test_a_server_for_other_machines_is_refused(dealtrace: Program) -> None:
-    said = dealtrace("serve", DEALTRACE_HOST="0.0.0.0")
+    said = dealtrace("serve", DEALTRACE_HOST="0.0.0.0")  # noqa: S104
     assert said.code == 2
     assert "may only listen on 127.0.0.1 or ::1, not 0.0.0.0" in said.err
 

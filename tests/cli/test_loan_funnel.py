@@ -49,14 +49,25 @@ def test_it_was_known_at_once_and_nothing_was_known_before(loan_funnel: Program)
 def test_how_long_deals_stayed_in_a_stage(loan_funnel: Program) -> None:
     said = loan_funnel("dwell", "--funnel", "loan", "--as-of", CUT, "--format", "json")
     assert said.code == 0, said.err
-    found = {s["stage"]: (s["completed_visits"], s["mean_days"], s["median_days"]) for s in said.json["stages"]}
+    found = {
+        s["stage"]: (s["completed_visits"], s["mean_days"], s["median_days"]) for s in said.json["stages"]
+    }
     assert found["offer_sent"] == (2486, 12.5585, 9.6096)
     assert found["offer_returned"] == (1656, 4.0213, 3.2679)
     assert found["preaccepted"] == (3990, 2.1992, 0.1613)
 
 
 def test_the_deals_behind_a_cell_add_up_to_it(loan_funnel: Program) -> None:
-    asked = ("--funnel", "loan", "--stage", "offer_returned", "--as-of", "2011-11-01T00:00:00Z", "--limit", "500")
+    asked = (
+        "--funnel",
+        "loan",
+        "--stage",
+        "offer_returned",
+        "--as-of",
+        "2011-11-01T00:00:00Z",
+        "--limit",
+        "500",
+    )
     said = loan_funnel("funnel-deals", *asked, "--format", "csv")
     rows = list(csv.DictReader(StringIO(said.out)))
     assert len(rows) == 119
@@ -66,7 +77,9 @@ def test_the_deals_behind_a_cell_add_up_to_it(loan_funnel: Program) -> None:
 def test_a_second_import_adds_nothing(loan_funnel: Program) -> None:
     before = loan_funnel("log", "--format", "json").json["position"]
     data = ROOT.parent / "shared" / "data" / "loan_funnel_history.csv.gz"
-    said = loan_funnel("import", "history", str(data), "--mapping", str(ROOT / "examples/loan_funnel/mapping.toml"))
+    said = loan_funnel(
+        "import", "history", str(data), "--mapping", str(ROOT / "examples/loan_funnel/mapping.toml")
+    )
     assert said.code == 0
     assert "appended 0 events, 33,381 rows were there already, 0 bad" in said.err
     assert loan_funnel("log", "--format", "json").json["position"] == before

@@ -4,11 +4,11 @@ import os
 import re
 import signal
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 
@@ -35,9 +35,12 @@ class Running:
 
     def get(self, path: str) -> dict:
         """The answer of the API."""
+        return msgspec.json.decode(self.body(path))
+
+    def body(self, path: str) -> bytes:
+        """Its bytes."""
         headers = {"X-Actor-Id": "anna", "X-Actor-Role": "rep"}
-        with urllib.request.urlopen(urllib.request.Request(self.address + path, headers=headers)) as response:
-            return msgspec.json.decode(response.read())
+        return httpx.get(self.address + path, headers=headers).raise_for_status().content
 
     def stop(self, how: signal.Signals) -> int:
         """Send the signal to the whole group, as a terminal does, and wait for the end."""
@@ -103,7 +106,9 @@ def test_killing_it_leaves_no_projector_and_loses_nothing(at_home: Program) -> N
     with running(at_home) as server:
         position = server.get("/v1/log")["position"]
         os.kill(server.process.pid, signal.SIGKILL)
-        server.process.communicate(timeout=WITHIN)  # its stderr ends when the projector, which shares it, has ended
+        server.process.communicate(
+            timeout=WITHIN
+        )  # its stderr ends when the projector, which shares it, has ended
     with running(at_home) as again:
         assert again.get("/v1/log")["position"] == position
         assert again.get("/ready")["missing"] == []
@@ -124,7 +129,4 @@ def test_the_command_line_prints_the_bytes_of_the_api(at_home: Program) -> None:
             ("log",): "/v1/log",
         }  # fmt: skip
         for verb, path in paths.items():
-            headers = {"X-Actor-Id": "anna", "X-Actor-Role": "rep"}
-            with urllib.request.urlopen(urllib.request.Request(server.address + path, headers=headers)) as response:
-                body = response.read().decode()
-            assert at_home(*verb, "--format", "json").out == body + "\n", verb
+            assert at_home(*verb, "--format", "json").out == server.body(path).decode() + "\n", verb

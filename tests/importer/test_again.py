@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from domain.deal import ReviseOwner
-from infra.executor import Executor, Request
+from infra.executor import Executor
+from infra.requests import Request
 from infra.failpoints import VARIABLE
 from workers.importer.run import IMPORTER
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+import msgspec
 import psycopg
 
 from domain.command import Command
@@ -16,7 +17,8 @@ from domain.event import Actor, Recorded
 from domain.playbook import SetCurrency
 from domain.templates import TAS_PLUS
 from infra.connection import LogConnection
-from infra.executor import Executor, Request, Result
+from infra.executor import Executor
+from infra.requests import Request, Result
 from infra.ids import new_id
 from infra.mapper import decode
 from infra.postgres import Server
@@ -115,6 +117,23 @@ class Log:
             assert event.version == versions.get(event.stream_id, 0) + 1
             versions[event.stream_id] = event.version
         assert len({e.meta.event_id for e in events}) == len(events)
+
+    def empty(self) -> None:
+        """Begin anew, as no application could."""
+        for table in ("events", "command_results", "import_ledger", "vault"):
+            self.query(f"DELETE FROM dealtrace.{table}")
+        self.query("UPDATE dealtrace.log_head SET position = 0, recorded_at = clock_timestamp()")
+
+    def business(self) -> dict[UUID, list[tuple[str, Any]]]:
+        """What happened, stream by stream, without what differs from one run to the next."""
+        streams: dict[UUID, list[tuple[str, Any]]] = {}
+        for e in self.events():
+            data = e.event
+            for field in ("name", "note", "activity_id"):  # fresh ids and salts
+                if hasattr(data, field):
+                    data = msgspec.structs.replace(data, **{field: None})
+            streams.setdefault(e.stream_id, []).append((e.topic, data))
+        return streams
 
     def close(self) -> None:
         """Let go of all connections."""

@@ -10,7 +10,7 @@ import pytest
 
 from domain.deal import LogActivity, OpenDeal, WinDeal
 from domain.errors import Overloaded, UnknownDeal
-from infra.executor import Request, Result
+from infra.requests import Request, Result
 from infra.group_commit import GroupCommit
 from infra.ids import new_id
 from tests.store.log import Log, Running, ask, done, wait_until

@@ -21,7 +21,8 @@ from domain.playbook import (
 from domain.templates import CUSTOMER, TAS_PLUS
 from infra.connection import LogConnection
 from infra.event_store import NewEvent, Unit, append
-from infra.executor import ATTEMPTS, Executor, Result
+from infra.executor import ATTEMPTS, Executor
+from infra.requests import Result
 from infra.ids import new_id
 from infra.mapper import encode
 from tests.store.log import Log, Running, ask, done

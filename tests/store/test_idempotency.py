@@ -9,7 +9,7 @@ from domain.errors import CommandIdReused, DealExists, UnknownStage
 from domain.event import Actor
 from domain.playbook import RetireFunnel
 from infra.event_store import LedgerRow
-from infra.executor import Request, Result
+from infra.requests import Request, Result
 from infra.ids import new_id
 from tests.store.log import ADMIN, Log, Running, ask, done
 

@@ -9,7 +9,8 @@ from domain.deal import AdvanceStage, LogActivity, OpenDeal, ReviseOwner, WinDea
 from domain.errors import InTheFuture, OutOfOrder
 from infra.connection import LogConnection
 from infra.event_store import LedgerRow
-from infra.executor import Executor, Request, Result
+from infra.executor import Executor
+from infra.requests import Request, Result
 from infra.ids import new_id
 from tests.store.log import Log, ask, done
 
@@ -27,8 +28,8 @@ def test_the_clock_of_the_log_never_runs_backwards_when_that_of_the_server_does(
     log.query("UPDATE dealtrace.log_head SET recorded_at = %s", ahead)  # as if the clock had been set back since
     deals = [log.open_deal(executor) for _ in range(2)]
     assert [e.recorded_at for e in log.events(2)] == [ahead, ahead]
-    (known,) = executor.execute([claim(AdvanceStage(deal_id=deals[0], to_stage="bidding"), at=datetime.now(UTC))])
-    assert isinstance(known, OutOfOrder)  # the log claims to have learnt of the deal in an hour
+    claimed = claim(AdvanceStage(deal_id=deals[0], to_stage="bidding"), at=ahead - timedelta(hours=1))
+    assert isinstance(executor.execute([claimed])[0], OutOfOrder)  # the log learnt of the deal in an hour
     log.assert_whole()
 
 
@@ -141,5 +142,7 @@ def test_within_a_group_too_a_claim_does_not_come_before_what_is_recorded_now(lo
     assert isinstance(claimed, OutOfOrder)
     states = [e for e in log.events(2) if e.event.GROUP == "state"]
     assert all(a.known_at <= b.known_at for a, b in zip(states, states[1:], strict=False))
-    again = claim(AdvanceStage(deal_id=deal, to_stage="bidding"), at=datetime.now(UTC))
-    done(executor.execute([again])[0])  # the moment of recording is known by now
+    moment = states[-1].recorded_at  # known by now
+    for at, accepted in ((moment - timedelta(microseconds=1), False), (moment, True)):
+        (answer,) = executor.execute([claim(AdvanceStage(deal_id=deal, to_stage="bidding"), at=at)])
+        assert isinstance(answer, Result) == accepted

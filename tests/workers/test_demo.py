@@ -43,7 +43,9 @@ def test_nothing_in_it_lies_in_the_future_or_at_a_weekend() -> None:
 def test_it_has_every_event_of_a_deal_and_three_owners(database: Server) -> None:
     log = LogConnection(database.app_url)
     assert demo.load(Executor(log), MONDAY) > 900
-    seen = dict(log.run(lambda c: c.execute("SELECT topic, count(*) FROM dealtrace.events GROUP BY 1").fetchall()))
+    seen = dict(
+        log.run(lambda c: c.execute("SELECT topic, count(*) FROM dealtrace.events GROUP BY 1").fetchall())
+    )
     assert {topic for topic in EVENTS if topic.startswith("deal.")} <= seen.keys()
     assert seen["deal.opened"] == demo.DEALS
     assert log.run(verify_log).problems == ()

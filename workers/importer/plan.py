@@ -8,8 +8,8 @@ import msgspec
 from domain.command import Command
 from domain.event import Actor
 from infra.event_store import LedgerRow
-from infra.executor import Request
 from infra.ids import imported_id, new_id
+from infra.requests import Request
 from workers.importer.report import BadRow, Problem
 from workers.importer.rows import Row
 from workers.importer.values import label

@@ -4,8 +4,9 @@ from domain import playbook
 from domain.errors import Refusal
 from domain.event import Actor
 from domain.playbook import EMPTY, Funnel, Playbook, PlaybookCommand, SetCurrency
-from infra.executor import Executor, Request
+from infra.executor import Executor
 from infra.ids import new_id
+from infra.requests import Request
 from workers.importer.mapping import Mapping
 from workers.importer.report import UnusableInput
 

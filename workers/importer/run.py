@@ -2,17 +2,19 @@
 
 import gc
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from domain.errors import Refusal, UnknownDeal
 from domain.event import Actor
 from infra.connection import LogConnection
-from infra.executor import Executor, Result
+from infra.executor import Executor
+from infra.requests import Request, Result
 from infra.streams import load_streams
 from workers.importer.activities import ActivityPlanner
 from workers.importer.history import HistoryPlanner
@@ -73,9 +75,23 @@ def run_import(
     with open_export(file, mapping.file, part.columns.names()) as export, _collector_at_rest():
         ensure_playbook(executor, mapping, actor, dry_run=dry_run)
         run = _Run(
-            executor, connection, planner, source, ImportSummary(kind, mapping.source, dry_run), report
+            executor,
+            connection.another(),
+            planner,
+            source,
+            ImportSummary(kind, mapping.source, dry_run),
+            report,
         )
         return run.all(export, progress)
+
+
+class _Planned(NamedTuple):
+    """A chunk on its way through the executor."""
+
+    chunk: list[Row | Problem]
+    rows: list[Row]
+    already_there: int
+    plan: Plan
 
 
 class _Run:
@@ -100,8 +116,11 @@ class _Run:
 
     def all(self, export: ExportFile, progress: Callable[[Progress], None]) -> ImportSummary:
         summary, started = self._summary, time.perf_counter()
-        for chunk in _chunks(export.rows(summary.source, summary.kind)):
-            self._chunk(chunk)
+        planned: deque[_Planned] = deque()
+        chunks = self._planned(export, planned)
+        answers = self._dry(chunks) if summary.dry_run else self._executor.execute_all(chunks)
+        for answer in answers:
+            self._account(planned.popleft(), answer)
             gc.collect(0)
             summary.seconds = time.perf_counter() - started
             progress(Progress(summary.rows, export.bytes_read, export.size, summary.seconds))
@@ -109,22 +128,29 @@ class _Run:
         summary.deals = len(self._named)
         return summary
 
-    def _chunk(self, chunk: list[Row | Problem]) -> None:
-        summary = self._summary
-        problems = [r for r in chunk if isinstance(r, Problem)]
-        rows = [r for r in chunk if isinstance(r, Row)]
-        fresh = self._not_in_ledger(rows)
-        plan = self._plan(fresh)
-        answers = self._executor.execute(plan.requests, dry_run=summary.dry_run) if plan.requests else []
-        problems += plan.problems
+    def _dry(self, chunks: Iterable[Sequence[Request]]) -> Iterator[list[Result | Refusal]]:
+        for requests in chunks:
+            yield self._executor.execute(requests, dry_run=True)
+
+    def _planned(self, export: ExportFile, planned: "deque[_Planned]") -> Iterator[Sequence[Request]]:
+        """The requests of one chunk after the other; what is needed to account for the answers waits in `planned`."""
+        for chunk in _chunks(export.rows(self._summary.source, self._summary.kind)):
+            rows = [r for r in chunk if isinstance(r, Row)]
+            fresh = self._not_in_ledger(rows)
+            planned.append(_Planned(chunk, rows, len(rows) - len(fresh), self._plan(fresh)))
+            yield planned[-1].plan.requests
+
+    def _account(self, done: "_Planned", answers: list[Result | Refusal]) -> None:
+        summary, plan = self._summary, done.plan
+        problems = [r for r in done.chunk if isinstance(r, Problem)] + plan.problems
         for row, answer in zip(plan.rows, answers, strict=True):
             if isinstance(answer, Refusal):
                 problems.append(self._refused(row, answer))
             else:
                 self._count(answer)
-        self._named.update(row.deal for row in rows)
-        summary.rows += len(chunk)
-        summary.already_there += len(rows) - len(fresh)
+        self._named.update(row.deal for row in done.rows)
+        summary.rows += len(done.chunk)
+        summary.already_there += done.already_there
         summary.ignored += plan.ignored
         for problem in sorted(problems, key=lambda p: p.line):
             if problem.level == "error":
