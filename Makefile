@@ -63,6 +63,7 @@ docs: install ## write the generated pages of docs/ anew
 	@$(BIN)/python -m infra.settings > docs/configuration.md
 	@$(BIN)/python -m domain.event_catalogue > docs/events.md
 	@$(BIN)/python -m api.problems > docs/problems.md
+	@$(BIN)/python -m api.reference > docs/api/reference.md
 
 .PHONY: pins
 pins: ## renew constraints.txt with the newest versions that pyproject.toml allows

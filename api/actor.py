@@ -44,7 +44,9 @@ def verified_actor(scope: Any) -> Actor:
     role = headers.get(ACTOR_ROLE, b"").decode("latin-1").strip()
     if not actor_id or len(actor_id) > 200 or not actor_id.isprintable():
         raise Unauthenticated(
-            "The request does not say who sends it.", field="X-Actor-Id", accepted="1 to 200 printable characters"
+            "The request does not say who sends it.",
+            field="X-Actor-Id",
+            accepted="1 to 200 printable characters",
         )
     for known in ROLES:
         if role == known:
@@ -63,7 +65,9 @@ def _refuse_strangers(scope: Any) -> None:
     host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
     for place in (server[0] if server else None, client[0] if client else None, _without_port(host) or None):
         if place is not None and not _is_loopback(place):
-            raise HeadersNotTrusted("Actor headers are believed over the loopback only.", accepted="127.0.0.1 or ::1")
+            raise HeadersNotTrusted(
+                "Actor headers are believed over the loopback only.", accepted="127.0.0.1 or ::1"
+            )
 
 
 def _without_port(host: str) -> str:

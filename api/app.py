@@ -32,7 +32,7 @@ class RequestRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The endpoint itself."""
-        return self.endpoint  # type: ignore[no-any-return]
+        return self.endpoint
 
 
 def create_app(
@@ -80,7 +80,7 @@ def _add_queries(app: FastAPI, readers: Readers) -> None:
 def _add_system(app: FastAPI, readers: Readers) -> None:
     described = document()
 
-    async def openapi(request: Request) -> Response:
+    async def openapi(_: Request) -> Response:
         return Response(described, media_type="application/json")
 
     app.add_api_route("/", system.index, methods=["GET"])
@@ -110,13 +110,17 @@ async def _http_refused(request: Request, error: Exception) -> Response:
 def _methods_here(request: Request) -> list[str]:
     """The methods of every route at this address; the router itself knows only the first one's."""
     path = request.scope["path"]
-    routes = [route for route in request.app.routes if isinstance(route, Route) and route.path_regex.match(path)]
+    routes = [
+        route for route in request.app.routes if isinstance(route, Route) and route.path_regex.match(path)
+    ]
     return sorted({method for route in routes for method in route.methods or ()})
 
 
-async def _database_away(request: Request, error: Exception) -> Response:
+async def _database_away(request: Request, _: Exception) -> Response:
     return problems.response(DatabaseAway("The database does not answer."), request.scope)
 
 
-async def _not_projected(request: Request, error: Exception) -> Response:
-    return problems.response(NotReady("The projections have not begun: is the projector running?"), request.scope)
+async def _not_projected(request: Request, _: Exception) -> Response:
+    return problems.response(
+        NotReady("The projections have not begun: is the projector running?"), request.scope
+    )

@@ -88,7 +88,9 @@ class OneQuery:
         while (reached := await self._readers.run(queries.reflected)).position < position:
             if position > reached.head:
                 raise InvalidParameters(
-                    f"The log ends at position {reached.head}.", field="min_position", accepted=f"up to {reached.head}"
+                    f"The log ends at position {reached.head}.",
+                    field="min_position",
+                    accepted=f"up to {reached.head}",
                 )
             if loop.time() > give_up_at:
                 raise NotYetVisible(

@@ -35,7 +35,9 @@ class Batch:
         if scope["query_string"]:
             raise InvalidParameters("Commands take no query parameters.")
         if header(scope, b"if-match") is not None:
-            raise InvalidParameters("A batch takes if_match in its items.", field="If-Match", accepted="no If-Match")
+            raise InvalidParameters(
+                "A batch takes if_match in its items.", field="If-Match", accepted="no If-Match"
+            )
         body = await read_object(request, MAX_BATCH)
         key = idempotency_key(scope)
         items = [_Item(index, item) for index, item in enumerate(_items(body))]
@@ -52,12 +54,13 @@ class Batch:
             )
         )
         trace.position = result.position
-        results = [
-            {"command": item.command, **answer(ROUTES[item.command], item)} for item in result.items
-        ]
+        results = [{"command": item.command, **answer(ROUTES[item.command], item)} for item in result.items]
         headers = {"Idempotency-Replayed": "true"} if result.repeated else {}
         return Response(
-            msgspec.json.encode({"position": result.position, "results": results}), 200, headers, "application/json"
+            msgspec.json.encode({"position": result.position, "results": results}),
+            200,
+            headers,
+            "application/json",
         )
 
 
@@ -65,7 +68,9 @@ def _items(body: dict[str, Any]) -> list[Any]:
     items = body.get("commands")
     if body.keys() != {"commands"} or not isinstance(items, list) or not 1 <= len(items) <= MOST_COMMANDS:
         raise InvalidFields(
-            "A batch has one field, commands.", field="commands", accepted=f"a list of 1 to {MOST_COMMANDS:,} commands"
+            "A batch has one field, commands.",
+            field="commands",
+            accepted=f"a list of 1 to {MOST_COMMANDS:,} commands",
         )
     return items
 
@@ -76,12 +81,16 @@ class _Item:
     def __init__(self, index: int, item: Any) -> None:
         self._index = index
         if not isinstance(item, dict):
-            raise self._refused(InvalidFields("A command must be an object.", accepted='{"command": ..., ...}'))
+            raise self._refused(
+                InvalidFields("A command must be an object.", accepted='{"command": ..., ...}')
+            )
         self._fields = dict(item)
         name = self._fields.pop("command", None)
         self._expected = self._fields.pop("if_match", None)
         if not isinstance(name, str) or name not in ROUTES:
-            raise self._refused(InvalidFields("There is no such command.", field="command", accepted=", ".join(ROUTES)))
+            raise self._refused(
+                InvalidFields("There is no such command.", field="command", accepted=", ".join(ROUTES))
+            )
         self._route: CommandRoute = ROUTES[name]
 
     def checked(self, actor: Actor) -> Command:
@@ -105,13 +114,17 @@ class _Item:
             if route.needs_version and stream not in opened:
                 raise self._refused(
                     VersionMissing(
-                        "Say which version the command is based on.", field="if_match", accepted='7, or "*" for any'
+                        "Say which version the command is based on.",
+                        field="if_match",
+                        accepted='7, or "*" for any',
                     )
                 )
             return None
         if route.creates:
             raise self._refused(
-                InvalidFields("There is no version before the first.", field="if_match", accepted="no if_match")
+                InvalidFields(
+                    "There is no version before the first.", field="if_match", accepted="no if_match"
+                )
             )
         if expected == "*":
             return None

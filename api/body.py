@@ -26,7 +26,9 @@ async def read_object(request: Request, limit: int) -> dict[str, Any]:
         raise NotJson("The body must be JSON.", field="Content-Type", accepted="application/json")
     value = parse(await _read(request, limit))
     if not isinstance(value, dict):
-        raise InvalidFields("The body must be a JSON object.", accepted='an object such as {"to_stage": "bidding"}')
+        raise InvalidFields(
+            "The body must be a JSON object.", accepted='an object such as {"to_stage": "bidding"}'
+        )
     return value
 
 
@@ -103,7 +105,9 @@ def _field_error(error: Any) -> FieldError:
         case "literal_error":
             return FieldError(field, "is not one of the known words", context["expected"])
         case "string_pattern_mismatch":
-            return FieldError(field, "is not written as it must be", f"text that matches {context['pattern']}")
+            return FieldError(
+                field, "is not written as it must be", f"text that matches {context['pattern']}"
+            )
         case "timezone_aware":
             return FieldError(field, "has no offset from UTC", "a time such as 2026-03-02T09:30:00Z")
         case "datetime_type" | "datetime_parsing" | "datetime_from_date_parsing":

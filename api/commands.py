@@ -14,7 +14,7 @@ from api.body import MAX_COMMAND, canonical, checked, read_object
 from api.headers import command_id, idempotency_key, if_match
 from api.refusals import InvalidFields, InvalidParameters, VersionMissing
 from domain.command import Command
-from domain.errors import NotAllowed
+from domain.errors import NotAllowed, Refusal
 from domain.event import Actor
 from domain.registry import AGGREGATE_OF, COMMANDS
 from infra.requests import ItemResult, Request, Result
@@ -48,7 +48,8 @@ class CommandRoute(NamedTuple):
         """Raises NotAllowed."""
         if actor.role not in self.command.ALLOWED:
             raise NotAllowed(
-                f"The role {actor.role} may not {self.name}.", accepted=", ".join(sorted(self.command.ALLOWED))
+                f"The role {actor.role} may not {self.name}.",
+                accepted=", ".join(sorted(self.command.ALLOWED)),
             )
 
 
@@ -98,17 +99,21 @@ class OneCommand:
         if route.id_in_path is not None:
             body = _with_id(body, route.id_in_path, request.path_params[route.id_in_path])
         command = checked(route.command, canonical(body))
-        result = await self._answers.to(
-            Request(
-                commands=(command,),
-                actor=actor,
-                command_id=command_id(key),
-                request_id=trace.request_id,
-                correlation_id=trace.correlation_id,
-                digest=digest,
-                expected=(_version(route, expected),),
+        try:
+            result = await self._answers.to(
+                Request(
+                    commands=(command,),
+                    actor=actor,
+                    command_id=command_id(key),
+                    request_id=trace.request_id,
+                    correlation_id=trace.correlation_id,
+                    digest=digest,
+                    expected=(_version(route, expected),),
+                )
             )
-        )
+        except Refusal as refusal:
+            refusal.index = None  # there is but one command
+            raise
         trace.position = result.position
         return self._response(result, scope["path"])
 
@@ -135,21 +140,29 @@ def answer(route: CommandRoute, item: ItemResult) -> dict[str, Any]:
 
 def _with_id(body: dict[str, Any], field: str, text: str) -> dict[str, Any]:
     if field in body:
-        raise InvalidFields(f"{field} stands in the address.", field=field, accepted="no such field in the body")
+        raise InvalidFields(
+            f"{field} stands in the address.", field=field, accepted="no such field in the body"
+        )
     try:
         return {field: str(UUID(text)), **body}
     except ValueError:
-        raise InvalidParameters(f"The {field} in the address is not an id.", field=field, accepted="a UUID") from None
+        raise InvalidParameters(
+            f"The {field} in the address is not an id.", field=field, accepted="a UUID"
+        ) from None
 
 
 def _version(route: CommandRoute, expected: int | str | None) -> int | None:
     """The version that the stream must have, None for any. Raises VersionMissing."""
     if expected is None and route.needs_version:
         raise VersionMissing(
-            "Say which version the command is based on.", field="If-Match", accepted='a version such as "7", or *'
+            "Say which version the command is based on.",
+            field="If-Match",
+            accepted='a version such as "7", or *',
         )
     if expected is not None and route.creates:
-        raise InvalidParameters("There is no version before the first.", field="If-Match", accepted="no If-Match")
+        raise InvalidParameters(
+            "There is no version before the first.", field="If-Match", accepted="no If-Match"
+        )
     return expected if isinstance(expected, int) else None
 
 

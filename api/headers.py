@@ -25,7 +25,9 @@ def if_match(scope: Any) -> int | str | None:
         return text
     tag = _ETAG.fullmatch(text)
     if tag is None:
-        raise InvalidParameters("If-Match names no version.", field="If-Match", accepted='one version such as "7", or *')
+        raise InvalidParameters(
+            "If-Match names no version.", field="If-Match", accepted='one version such as "7", or *'
+        )
     return int(tag[1])
 
 
@@ -34,7 +36,9 @@ def idempotency_key(scope: Any) -> str | None:
     text = header(scope, b"idempotency-key")
     if text is not None and not _KEY.fullmatch(text):
         raise InvalidParameters(
-            "The key can not be used.", field="Idempotency-Key", accepted="1 to 255 printable ASCII characters"
+            "The key can not be used.",
+            field="Idempotency-Key",
+            accepted="1 to 255 printable ASCII characters",
         )
     return text
 

@@ -1,32 +1,26 @@
 """The OpenAPI document, from the same tables as the routes: commands, queries, problems."""
 
-import copy
 import inspect
 import json
 from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
-import msgspec
-from pydantic.json_schema import models_json_schema
-
 from api import asking, commands, problems, queries, system
 from api import params as p
 from api import refusals as r
 from api.actor import ROLES
 from api.batch import MOST_COMMANDS
+from api.schemas import Json, Schemas
 from domain import errors as d
 from domain.errors import Refusal
-
-Json = dict[str, Any]
-_REF = "#/components/schemas/{}"
 
 _COMMON = (r.InvalidParameters, r.AddressTooLong, r.InternalError, d.Overloaded, r.DatabaseAway)
 _ACTOR = (r.Unauthenticated, r.HeadersNotTrusted)
 _QUERY = (*_COMMON, *_ACTOR, r.InvalidCursor, r.NotYetVisible)
 _BODY = (r.MalformedJson, r.BodyTooLarge, r.NotJson, r.InvalidFields, r.VersionMissing)
 _DOMAIN = tuple(refusal for refusal in problems.TABLE if refusal.__module__ == d.__name__)
-_COMMAND = (*_COMMON, *_ACTOR, *_BODY, *_DOMAIN)
+_COMMAND: tuple[type[Refusal], ...] = (*_COMMON, *_ACTOR, *_BODY, *_DOMAIN)
 
 _ACTOR_HEADERS = [
     {
@@ -55,7 +49,10 @@ _TRACE_HEADERS = [
         "schema": {"type": "string"},
     }
     for name, meaning in (
-        ("X-Request-ID", "Names the request in logs and events: up to 128 letters, digits and ._:/+=@- (otherwise a fresh id does)."),
+        (
+            "X-Request-ID",
+            "Names the request in logs and events: up to 128 letters, digits and ._:/+=@- (otherwise a fresh id does).",
+        ),
         ("X-Correlation-ID", "Names what several requests belong to; the request id otherwise."),
     )
 ]
@@ -71,7 +68,7 @@ _KEY_HEADER = {
 
 def document() -> bytes:
     """The document as JSON."""
-    schemas = _Schemas()
+    schemas = Schemas()
     paths: dict[str, Json] = {}
     for route in commands.ROUTES.values():
         paths.setdefault(route.path, {})["post"] = _command(route, schemas)
@@ -97,83 +94,7 @@ def document() -> bytes:
     ).encode()
 
 
-class _Schemas:
-    """The components: structs that are answered, and commands that are sent, by name."""
-
-    def __init__(self) -> None:
-        self._structs: list[Any] = [problems.Problem]
-        inputs = [(route.command, "validation") for route in commands.ROUTES.values()]
-        _, found = models_json_schema(inputs, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
-        self._defs: dict[str, Json] = found["$defs"]
-        self._bodies: dict[str, Json] = {}
-
-    def of_struct(self, struct: Any) -> Json:
-        """A reference to the schema of a struct."""
-        self._structs.append(struct)
-        (schema,), _ = msgspec.json.schema_components([struct], ref_template=_REF.replace("{}", "{name}"))
-        return schema
-
-    def of_body(self, route: commands.CommandRoute) -> Json:
-        """A reference to the schema of a command's body: the command without the id that the address holds."""
-        schema = copy.deepcopy(self._defs[route.command.__name__])
-        if route.id_in_path is not None:
-            del schema["properties"][route.id_in_path]
-            schema["required"] = [name for name in schema.get("required", []) if name != route.id_in_path]
-        return self._body(route.command.__name__, schema)
-
-    def of_item(self, route: commands.CommandRoute) -> Json:
-        """A reference to the schema of a command as an item of a batch."""
-        schema = copy.deepcopy(self._defs[route.command.__name__])
-        schema["properties"] = {"command": {"const": route.name, "type": "string"}, **schema["properties"]}
-        schema["required"] = ["command", *schema.get("required", [])]
-        if not route.creates:
-            schema["properties"]["if_match"] = {
-                "anyOf": [{"type": "integer", "minimum": 0, "maximum": 10**18 - 1}, {"const": "*", "type": "string"}],
-                "description": "The version that the stream has when the command's turn comes; * for any.",
-            }
-        if route.needs_version:
-            schema["required"].append("if_match")
-        return self._body(f"{route.command.__name__}Item", schema)
-
-    def example(self, schema: Json) -> Any:
-        """An example of a schema: what its fields say for themselves, and the least that is valid otherwise."""
-        if "$ref" in schema:
-            name = schema["$ref"].rpartition("/")[2]
-            return self.example(self._bodies.get(name) or self._defs[name])
-        for word in ("example", "const", "default"):
-            if word in schema:
-                return schema[word]
-        for word in ("examples", "enum"):
-            if word in schema:
-                return schema[word][0]
-        for word in ("anyOf", "oneOf"):
-            if word in schema:
-                return self.example(schema[word][0])
-        match schema.get("type"):
-            case "object":
-                return {name: self.example(schema["properties"][name]) for name in schema.get("required", [])}
-            case "array":
-                return [self.example(schema["items"])] if schema.get("minItems") else []
-            case "integer":
-                return schema.get("minimum", 1)
-            case "boolean":
-                return True
-        formats = {"uuid": "019b2a52-6c1e-7f0b-9b51-3c0d6f1f7a10", "date": "2026-03-31"}
-        return formats.get(schema.get("format", ""), "text")
-
-    def components(self) -> dict[str, Json]:
-        """Every schema by its name."""
-        _, structs = msgspec.json.schema_components(self._structs, ref_template=_REF.replace("{}", "{name}"))
-        sent = {name: schema for name, schema in self._defs.items() if name not in self._bodies}
-        return {**structs, **sent, **self._bodies}
-
-    def _body(self, name: str, schema: Json) -> Json:
-        schema["title"] = name
-        self._bodies[name] = schema
-        return {"$ref": _REF.format(name)}
-
-
-def _command(route: commands.CommandRoute, schemas: _Schemas) -> Json:
+def _command(route: commands.CommandRoute, schemas: Schemas) -> Json:
     body = schemas.of_body(route)
     headers = {
         "ETag": _header("The stream's version after the command."),
@@ -202,7 +123,7 @@ def _command(route: commands.CommandRoute, schemas: _Schemas) -> Json:
     }
 
 
-def _batch(schemas: _Schemas) -> Json:
+def _batch(schemas: Schemas) -> Json:
     refs = {route.name: schemas.of_item(route) for route in commands.ROUTES.values()}
     body = _object(
         {
@@ -241,27 +162,29 @@ def _batch(schemas: _Schemas) -> Json:
     }
 
 
-def _query(route: asking.QueryRoute, schemas: _Schemas) -> Json:
+def _query(route: asking.QueryRoute, schemas: Schemas) -> Json:
     schema = route.params.model_json_schema(ref_template="#/components/schemas/{model}")
     parameters = []
     for name, field in schema.get("properties", {}).items():
         in_path = f"{{{name}}}" in route.path
         meaning = field.pop("description", "")
         field.pop("title", None)
-        if in_path or name not in schema.get("required", []):
-            field = _without_null(field)
         parameters.append(
             {
                 "name": name,
                 "in": "path" if in_path else "query",
                 "required": in_path,
                 "description": meaning,
-                "schema": field,
+                "schema": _without_null(field),
             }
         )
     unknown = [
         refusal
-        for params, refusal in ((p.OneFunnel, d.UnknownFunnel), (p.RollupParams, d.UnknownFunnel), (p.OneDeal, d.UnknownDeal))
+        for params, refusal in (
+            (p.OneFunnel, d.UnknownFunnel),
+            (p.RollupParams, d.UnknownFunnel),
+            (p.OneDeal, d.UnknownDeal),
+        )
         if issubclass(route.params, params)
     ]
     return {
@@ -269,11 +192,14 @@ def _query(route: asking.QueryRoute, schemas: _Schemas) -> Json:
         "tags": ["queries"],
         **_texts(route.query),
         "parameters": [*parameters, *_ACTOR_HEADERS, *_TRACE_HEADERS],
-        "responses": {"200": _answer("The answer.", schemas.of_struct(route.answer)), **_refusals((*_QUERY, *unknown))},
+        "responses": {
+            "200": _answer("The answer.", schemas.of_struct(route.answer)),
+            **_refusals((*_QUERY, *unknown)),
+        },
     }
 
 
-def _system(schemas: _Schemas) -> Json:
+def _system(schemas: Schemas) -> Json:
     code = {
         "name": "code",
         "in": "path",
@@ -282,11 +208,22 @@ def _system(schemas: _Schemas) -> Json:
     }
     text = {"200": {"description": "Markdown.", "content": {"text/markdown": {"schema": {"type": "string"}}}}}
     alive = {"200": _answer("Alive.", schemas.of_struct(system.Alive))}
-    ready = {"200": _answer("Ready.", schemas.of_struct(queries.Readiness)), **_refusals((*_COMMON, r.NotReady))}
+    ready = {
+        "200": _answer("Ready.", schemas.of_struct(queries.Readiness)),
+        **_refusals((*_COMMON, r.NotReady)),
+    }
     here = {"200": _answer("Addresses.", schemas.of_struct(system.Index))}
     this = {"200": _answer("OpenAPI 3.1.", {"type": "object"})}
     return {
-        path: {"get": {"operationId": name, "tags": ["system"], **_texts(meaning), "parameters": takes, "responses": answer}}
+        path: {
+            "get": {
+                "operationId": name,
+                "tags": ["system"],
+                **_texts(meaning),
+                "parameters": takes,
+                "responses": answer,
+            }
+        }
         for path, name, meaning, takes, answer in (
             ("/", "index", system.index, [], here),
             ("/health", "health", system.health, [], alive),
@@ -331,7 +268,11 @@ def _json_body(schema: Json, example: Any) -> Json:
 
 def _answer(meaning: str, schema: Json, headers: Json | None = None) -> Json:
     everywhere = {"X-Request-ID": _header("The request's id."), **(headers or {})}
-    return {"description": meaning, "headers": everywhere, "content": {"application/json": {"schema": schema}}}
+    return {
+        "description": meaning,
+        "headers": everywhere,
+        "content": {"application/json": {"schema": schema}},
+    }
 
 
 def _header(meaning: str) -> Json:
@@ -356,7 +297,7 @@ def _refusals(refusals: Iterable[type[Refusal]]) -> dict[str, Json]:
     return {
         str(status): {
             "description": "; ".join(f"`{each.code}`: {problems.title(each)}" for each in found),
-            "content": {problems.MEDIA_TYPE: {"schema": {"$ref": _REF.format("Problem")}}},
+            "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status, found in by_status.items()
     }

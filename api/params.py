@@ -127,7 +127,9 @@ class SnapshotParams(OneFunnel, TwoClocks, Filters):
 class RollupParams(TwoClocks, Filters):
     """Funnels at a moment, by macro-stage."""
 
-    funnel: Annotated[Key | None, Field(description="Only this funnel. Default: all of them together.")] = None
+    funnel: Annotated[Key | None, Field(description="Only this funnel. Default: all of them together.")] = (
+        None
+    )
 
 
 class SnapshotDealsParams(SnapshotParams, Page):
@@ -147,17 +149,23 @@ class DealsParams(Fresh, Filters, Page):
     funnel: Annotated[Key | None, Field(description="Only deals in this funnel.")] = None
     stage: Annotated[Key | None, Field(description="Only deals in this stage.")] = None
     status: Annotated[
-        Status | None, Field(description="Only deals with this status. Default: all but voided and merged ones.")
+        Status | None,
+        Field(description="Only deals with this status. Default: all but voided and merged ones."),
     ] = None
     external_id: Annotated[Text | None, Field(description="Only deals that another system calls so.")] = None
     amount_from: Annotated[Amount | None, Field(description="Only deals of at least this amount.")] = None
     amount_to: Annotated[Amount | None, Field(description="Only deals of at most this amount.")] = None
-    opened_from: Annotated[Moment | None, Field(description="Only deals opened at or after this time.")] = None
+    opened_from: Annotated[Moment | None, Field(description="Only deals opened at or after this time.")] = (
+        None
+    )
     opened_to: Annotated[Moment | None, Field(description="Only deals opened before this time.")] = None
-    closed_from: Annotated[Moment | None, Field(description="Only deals closed at or after this time.")] = None
+    closed_from: Annotated[Moment | None, Field(description="Only deals closed at or after this time.")] = (
+        None
+    )
     closed_to: Annotated[Moment | None, Field(description="Only deals closed before this time.")] = None
     q: Annotated[
-        Text | None, Field(description="Only deals whose name contains this, or whose external id begins with it.")
+        Text | None,
+        Field(description="Only deals whose name contains this, or whose external id begins with it."),
     ] = None
     sort: Annotated[
         SortKey, Field(description="What the list is ordered by; deals without it come last.")

@@ -21,10 +21,14 @@ class Row(NamedTuple):
     """Seconds after which the same request may succeed."""
 
 
-_SENT_AGAIN = "Send the same request again after the seconds in `Retry-After`, with the same `Idempotency-Key`."
+_SENT_AGAIN = (
+    "Send the same request again after the seconds in `Retry-After`, with the same `Idempotency-Key`."
+)
 
 TABLE: dict[type[Refusal], Row] = {
-    r.MalformedJson: Row(400, "Send one JSON value in UTF-8: no NaN or Infinity, no name twice in an object."),
+    r.MalformedJson: Row(
+        400, "Send one JSON value in UTF-8: no NaN or Infinity, no name twice in an object."
+    ),
     r.InvalidParameters: Row(400, "Correct the parameters named in `errors`; unknown ones are refused."),
     r.InvalidCursor: Row(400, "Start again without `cursor`, and change nothing else from page to page."),
     r.Unauthenticated: Row(401, "Send `X-Actor-Id` and `X-Actor-Role`."),
@@ -53,11 +57,15 @@ TABLE: dict[type[Refusal], Row] = {
     d.InvalidAmount: Row(422, "Give at most 15 digits and no more decimal places than the currency has."),
     d.InTheFuture: Row(422, "Correct `occurred_at`, or the sender's clock."),
     d.CommandIdReused: Row(422, "Use a new `Idempotency-Key` for a new request."),
-    r.VersionMissing: Row(428, 'Send `If-Match: "7"` with the version you have read, or `If-Match: *` for any.'),
+    r.VersionMissing: Row(
+        428, 'Send `If-Match: "7"` with the version you have read, or `If-Match: *` for any.'
+    ),
     r.InternalError: Row(500, "Tell the operator the `request_id`."),
     d.Contended: Row(503, _SENT_AGAIN, 1),
     d.Overloaded: Row(503, _SENT_AGAIN, 1),
-    r.NotYetVisible: Row(503, "Ask again after the seconds in `Retry-After`, or with a smaller `min_position`.", 1),
+    r.NotYetVisible: Row(
+        503, "Ask again after the seconds in `Retry-After`, or with a smaller `min_position`.", 1
+    ),
     r.DatabaseAway: Row(503, _SENT_AGAIN + " Whether it was done is not known.", 2),
     r.NotReady: Row(503, "Ask again after the seconds in `Retry-After`.", 2),
 }

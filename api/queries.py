@@ -59,7 +59,7 @@ class Playbook(msgspec.Struct, frozen=True):
     funnels: list[Funnel]
 
 
-def funnels(conn: Connection, params: p.NoParams) -> Playbook:
+def funnels(conn: Connection, params: p.NoParams) -> Playbook:  # noqa: ARG001 -- asked like all
     """The playbook in force: the reporting currency, the calendar, and every funnel with its stages."""
     stream = load_streams(conn, [playbook.STREAM_ID])[playbook.STREAM_ID]
     book = stream.state or playbook.EMPTY
@@ -207,13 +207,13 @@ class Projections(msgspec.Struct, frozen=True):
     projections: list[ProjectionStatus]
 
 
-def projections(conn: Connection, params: p.NoParams) -> Projections:
+def projections(conn: Connection, params: p.NoParams) -> Projections:  # noqa: ARG001 -- asked like all
     """How far each projection has come, whether it is complete, and whether anything is parked."""
     found = status(conn)
     return Projections(read_head(conn).position, found)
 
 
-def log(conn: Connection, params: p.NoParams) -> Head:
+def log(conn: Connection, params: p.NoParams) -> Head:  # noqa: ARG001 -- asked like all
     """Where the log stands: its id, epoch, position and the time of its last event."""
     return read_head(conn)
 
@@ -259,9 +259,7 @@ def _as_of(conn: Connection, params: p.TwoClocks) -> datetime:
 
 
 def _filters(params: p.Filters) -> Filters:
-    return Filters(
-        params.owner, params.account, params.product_line, params.customer_segment, params.region
-    )
+    return Filters(params.owner, params.account, params.product_line, params.customer_segment, params.region)
 
 
 def _position(conn: Connection, *wanted: Projection) -> int:
@@ -271,7 +269,9 @@ def _position(conn: Connection, *wanted: Projection) -> int:
     return min((c.position for c in live), default=0)
 
 
-def _page(found: list[T], params: p.Page, place: Callable[[T], tuple[Any, ...]]) -> tuple[list[T], str | None]:
+def _page(
+    found: list[T], params: p.Page, place: Callable[[T], tuple[Any, ...]]
+) -> tuple[list[T], str | None]:
     """The page, of which one more was asked for, and the cursor behind it when there is more."""
     page = found[: params.limit]
     return page, cursor_after(place(page[-1]), params) if len(found) > params.limit else None

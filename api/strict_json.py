@@ -35,7 +35,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise MalformedJson("A name stands twice in one object.", field=twice[:100].encode("utf-8", "replace").decode())
+        raise MalformedJson(
+            "A name stands twice in one object.", field=twice[:100].encode("utf-8", "replace").decode()
+        )
     return found
 
 

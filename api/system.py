@@ -33,12 +33,12 @@ def _json(value: Any) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")
 
 
-async def index(request: Request) -> Response:
+async def index(_: Request) -> Response:
     """Where to go from here."""
     return _json(Index())
 
 
-async def health(request: Request) -> Response:
+async def health(_: Request) -> Response:
     """Whether the process is alive; it asks nobody else."""
     return _json(Alive())
 
@@ -49,7 +49,7 @@ class Ready:
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
 
-    async def __call__(self, request: Request) -> Response:
+    async def __call__(self, _: Request) -> Response:
         """200 with the readiness, or the problem not-ready that says what is missing."""
         readiness = await self._readers.run(queries.readiness)
         if readiness.missing:
@@ -57,7 +57,7 @@ class Ready:
         return _json(readiness)
 
 
-async def all_problems(request: Request) -> Response:
+async def all_problems(_: Request) -> Response:
     """Every kind of problem, explained."""
     return PlainTextResponse(problems.reference(), media_type=MARKDOWN)
 

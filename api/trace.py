@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
 from api.refusals import AddressTooLong, InternalError
+from domain.errors import Refusal
 from infra.ids import new_id
 
 log = logging.getLogger("dealtrace.access")
@@ -57,13 +58,13 @@ class TraceRequests:
                 ]
             try:
                 await send(message)
-            except (OSError, RuntimeError) as error:  # uvloop says so of a connection that was closed meanwhile
+            except (OSError, RuntimeError) as error:  # uvloop, of a connection closed meanwhile
                 gone = True
                 log.warning("the answer to %s did not reach its client: %s", trace.request_id, error)
 
         try:
             if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > LONGEST_ADDRESS:
-                refusal = AddressTooLong(f"The address is longer than {LONGEST_ADDRESS} bytes.")
+                refusal: Refusal = AddressTooLong(f"The address is longer than {LONGEST_ADDRESS} bytes.")
                 await problems.response(refusal, scope)(scope, receive, send_traced)
             else:
                 await self._app(scope, receive, send_traced)
@@ -91,7 +92,9 @@ def _trace(scope: Scope) -> Trace:
 
 def _write_line(scope: Scope, trace: Trace, status: int, seconds: float) -> None:
     """One line per request. Never the query string: a search may hold a name."""
-    path = (scope.get("raw_path") or scope["path"].encode("ascii", "backslashreplace"))[:300].decode("ascii", "replace")
+    path = (scope.get("raw_path") or scope["path"].encode("ascii", "backslashreplace"))[:300].decode(
+        "ascii", "replace"
+    )
     facts = {
         "method": scope["method"],
         "path": path,

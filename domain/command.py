@@ -2,13 +2,21 @@
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
 import msgspec
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 from domain.event import Actor, Origin, Role, TextRef
 
@@ -53,8 +61,18 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+def _written_out(value: object) -> object:
+    """Numbers are taken for seconds since 1970 otherwise, and nobody means that here."""
+    if isinstance(value, date) or (isinstance(value, str) and value[4:5] == "-"):
+        return value
+    raise ValueError("must be written as in RFC 3339, such as 2026-03-02 or 2026-03-02T09:30:00Z")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_utc)]
 """A point in time, with its offset; kept in UTC."""
+
+Day = Annotated[date, BeforeValidator(_written_out), Field(examples=["2026-06-30"])]
+"""A day of the calendar."""
 
 
 class Command(BaseModel):

@@ -21,16 +21,11 @@ def connect(url: str, application_name: str) -> psycopg.Connection[Any]:
     """An autocommit connection whose times come in UTC, and which the server cuts when it falls silent in the
     middle of a transaction: a writer that hangs or vanishes must not keep the head of the log locked for long.
     """
-    options = f"-c TimeZone=UTC -c idle_in_transaction_session_timeout={SILENCE}s"
-    return psycopg.connect(
-        url,
-        autocommit=True,
-        application_name=application_name,
-        options=options,
-        keepalives_idle=SILENCE,
-        keepalives_interval=SILENCE,
-        keepalives_count=3,
+    options = (
+        f"-c TimeZone=UTC -c idle_in_transaction_session_timeout={SILENCE}s"
+        f" -c tcp_keepalives_idle={SILENCE} -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
     )
+    return psycopg.connect(url, autocommit=True, application_name=application_name, options=options)
 
 
 class LogConnection:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 import psycopg
-from psycopg import Connection
+from psycopg import Connection, Pipeline
 
 from infra.failpoints import failpoint
 from infra.vault import Sealed, store_texts
@@ -146,8 +146,8 @@ def append(conn: Connection[Any], units: Sequence[Unit], *, after_lost_reply: bo
     """
     if not units:
         return []
-    with conn.pipeline(), conn.transaction():
-        group = _Group(conn, units, after_lost_reply)
+    with conn.pipeline() as pipeline, conn.transaction():
+        group = _Group(conn, pipeline, units, after_lost_reply)
         outcomes = [group.judge(unit) for unit in units]
         group.write()
         failpoint("append.before_commit", conn)
@@ -160,7 +160,9 @@ def append(conn: Connection[Any], units: Sequence[Unit], *, after_lost_reply: bo
 class _Group:
     """One transaction's view behind the head lock, and what it will write."""
 
-    def __init__(self, conn: Connection[Any], units: Sequence[Unit], after_lost_reply: bool) -> None:
+    def __init__(
+        self, conn: Connection[Any], pipeline: Pipeline, units: Sequence[Unit], after_lost_reply: bool
+    ) -> None:
         self._conn = conn
         streams = list({stream for unit in units for stream in unit.stands_on})
         memories = [unit.remember for unit in units if unit.remember]
@@ -173,6 +175,7 @@ class _Group:
         firsts = [unit.events[0] for unit in units if unit.events] if after_lost_reply else []
         sent = [[e.stream_id for e in firsts], [e.version for e in firsts]]
         ours = conn.execute(_OURS, sent) if firsts else None
+        pipeline.sync()  # so that the server knows it is our turn: it cuts us off if we hang now
         self._head = Head(*head.fetchall()[0])
         found = versions.fetchall()
         self._versions: dict[UUID, int] = {stream_id: version for stream_id, version, _ in found}

@@ -206,7 +206,9 @@ _RANGES = {
     "closed_to": ("closed_at", "<"),
 }
 _MAY_BE_NULL = frozenset(c.name for c in PROJECTION.tables[0].columns if c.nullable)
-_SELECT = sql.SQL("SELECT {columns}, v.text FROM {deals} d LEFT JOIN dealtrace.vault v ON v.id = d.name_id").format(
+_SELECT = sql.SQL(
+    "SELECT {columns}, v.text FROM {deals} d LEFT JOIN dealtrace.vault v ON v.id = d.name_id"
+).format(
     columns=sql.SQL(", ").join(sql.Identifier("d", n) for n in DealRow.__struct_fields__),
     deals=PROJECTION.view("deals"),
 )

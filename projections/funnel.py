@@ -26,7 +26,8 @@ from domain.money import plain
 from projections.deals import PROJECTION as DEALS
 from projections.engine.description import Out, Projection, Table, topics
 from projections.filters import NO_FILTERS, Filters
-from projections.playbook import MACRO_STAGES, funnels_at, stages_at
+from projections.open_deals import STAGES, OpenDeals, places_of_stages
+from projections.playbook import MACRO_STAGES, stages_at
 
 
 class DealState(msgspec.Struct, frozen=True):
@@ -51,6 +52,8 @@ class DealState(msgspec.Struct, frozen=True):
     product_line: str | None
     customer_segment: str | None
     region: str | None
+    amount_thousandths: int
+    """The amount once more, for summing: no currency is finer, and 0 when it is unknown."""
     next_occurred_at: datetime | None = None
     next_known_at: datetime | None = None
 
@@ -77,10 +80,19 @@ def fold(head: FunnelHead | None, e: Recorded, out: Out) -> FunnelHead:
     event, clocks = e.event, (e.meta.occurred_at, e.known_at)
     if type(event) is DealOpened:
         after = FunnelHead(
-            e.stream_id, e.version, False, event.funnel, "open", event.stage,
-            event.amount.amount if event.amount else None, event.owner, event.account_id,
-            event.product_line, event.customer_segment, event.region,
-        )  # fmt: skip
+            e.stream_id,
+            e.version,
+            False,
+            event.funnel,
+            "open",
+            event.stage,
+            event.amount.amount if event.amount else None,
+            event.owner,
+            event.account_id,
+            event.product_line,
+            event.customer_segment,
+            event.region,
+        )
     else:
         assert head is not None, "a stream of a deal begins with deal.opened"
         if head.gone:
@@ -90,14 +102,25 @@ def fold(head: FunnelHead | None, e: Recorded, out: Out) -> FunnelHead:
     if not after.gone:
         out.insert(
             DealState(
-                after.deal_id, after.seq, *clocks, after.funnel, after.status, after.stage, after.amount,
-                after.owner, after.account_id, after.product_line, after.customer_segment, after.region,
-            )  # fmt: skip
+                after.deal_id,
+                after.seq,
+                *clocks,
+                after.funnel,
+                after.status,
+                after.stage,
+                after.amount,
+                after.owner,
+                after.account_id,
+                after.product_line,
+                after.customer_segment,
+                after.region,
+                int((after.amount or 0) * 1000),
+            )
         )
     return after
 
 
-_OUTCOME = {DealWon: "won", DealLost: "lost", DealAbandoned: "abandoned"}
+_OUTCOME: dict[type, str] = {DealWon: "won", DealLost: "lost", DealAbandoned: "abandoned"}
 
 
 def _changes(event: Any) -> dict[str, Any]:
@@ -119,9 +142,18 @@ PROJECTION = Projection(
     name="funnel",
     version=1,
     topics=topics(
-        DealOpened, StageAdvanced, StageRegressed, AmountRevised, OwnerRevised, DealWon, DealLost, DealAbandoned,
-        DealReopened, DealVoided, DealMergedInto,
-    ),  # fmt: skip
+        DealOpened,
+        StageAdvanced,
+        StageRegressed,
+        AmountRevised,
+        OwnerRevised,
+        DealWon,
+        DealLost,
+        DealAbandoned,
+        DealReopened,
+        DealVoided,
+        DealMergedInto,
+    ),
     fold=fold,
     head=Table("funnel_heads", FunnelHead, key=("deal_id",)),
     histories=(
@@ -131,8 +163,10 @@ PROJECTION = Projection(
             key=("deal_id", "seq"),
             closing=("next_occurred_at", "next_known_at"),
             indexes=(
-                "(funnel, stage, account_id) INCLUDE (amount, occurred_at, known_at)"
-                " WHERE status = 'open' AND next_occurred_at IS NULL",
+                (
+                    "(funnel, account_id, stage) INCLUDE (amount_thousandths, occurred_at, known_at)"
+                    " WHERE status = 'open' AND next_occurred_at IS NULL"
+                ),
                 "(funnel, next_occurred_at) WHERE status = 'open' AND next_occurred_at IS NOT NULL",
             ),
         ),
@@ -225,25 +259,39 @@ def snapshot(
 
     Raises UnknownFunnel.
     """
-    query = sql.SQL(
-        "WITH open_deals AS MATERIALIZED ({open_deals}),"
-        " by_customer AS (SELECT stage, account_id, count(*) AS deals, sum(amount) AS amount"
-        " FROM open_deals GROUP BY stage, account_id)"
-        " SELECT {position}, stage, coalesce(sum(deals), 0)::bigint, count(DISTINCT account_id),"
-        " coalesce(sum(amount), 0) FROM by_customer GROUP BY GROUPING SETS ((stage), ())"
-    ).format(open_deals=_open_deals(filters, funnel, known_at), position=PROJECTION.position)
-    rows = conn.execute(query, _parameters(filters, funnel, as_of, known_at)).fetchall()
-    found = {stage: (deals, customers, plain(amount)) for _, stage, deals, customers, amount in rows}
-    total = found.pop(None)
-    stages = stages_at(conn, funnel, as_of, known_at).showing(found)
+    stages = stages_at(conn, funnel, as_of, known_at)
+    keys = [s.key for s in stages.all]
+    position, customers, numbers = _counts(
+        conn, _open_deals(filters, funnel, known_at), keys, _parameters(filters, funnel, as_of, known_at)
+    )
+    by_stage = dict(zip(keys, numbers, strict=True))
+    shown = stages.showing([key for key, (deals, _, _) in by_stage.items() if deals])
     return Snapshot(
         funnel,
         as_of,
         known_at,
-        rows[0][0],
-        tuple(StageFigures(s.key, s.macro_stage, *found.get(s.key, (0, 0, "0"))) for s in stages),
-        Total(*total),
+        position,
+        tuple(StageFigures(s.key, s.macro_stage, *_figures(*by_stage[s.key])) for s in shown),
+        Total(*_figures(sum(n[0] for n in numbers), customers, sum((n[2] for n in numbers), Decimal()))),
     )
+
+
+def _counts(
+    conn: Connection[Any], open_deals: OpenDeals, stages: list[str], parameters: dict[str, Any]
+) -> tuple[int, int, list[tuple[int, int, Decimal]]]:
+    """The position, the customers of all stages, and each stage's deals, customers and amount in thousandths."""
+    quick, whole = (
+        sql.SQL("SELECT {}, q.* FROM ({}) q").format(PROJECTION.position, counts)
+        for counts in (open_deals.counts_of_last_rows(stages), open_deals.counts(stages))
+    )
+    ((position, more, customers, *flat),) = conn.execute(quick, parameters).fetchall()
+    if more:
+        ((position, customers, *flat),) = conn.execute(whole, parameters).fetchall()
+    return position, customers, list(zip(flat[0::3], flat[1::3], flat[2::3], strict=True))
+
+
+def _figures(deals: int, customers: int, thousandths: Decimal) -> tuple[int, int, str]:
+    return deals, customers, plain(thousandths / 1000)
 
 
 def rollup(
@@ -264,11 +312,11 @@ def rollup(
         " (SELECT customers FROM furthest WHERE furthest.macro = open_deals.macro)"
         " FROM open_deals GROUP BY GROUPING SETS ((macro), ())"
     ).format(
-        open_deals=_open_deals(filters, funnel, known_at),
-        stages=_STAGES,
+        open_deals=_open_deals(filters, funnel, known_at).rows(),
+        stages=STAGES,
         position=PROJECTION.position,
     )
-    places = _places(conn, funnel, as_of, known_at)
+    places = places_of_stages(conn, funnel, as_of, known_at)
     rows = conn.execute(query, {**_parameters(filters, funnel, as_of, known_at), **places}).fetchall()
     found = {macro: (d, c, f or 0, plain(a)) for _, macro, d, c, a, f in rows}
     deals, customers, _, amount = found.pop(None)
@@ -312,15 +360,15 @@ def cell(
         " LEFT JOIN {deals} d ON d.deal_id = o.deal_id LEFT JOIN dealtrace.vault v ON v.id = d.name_id"
         " WHERE {wanted} ORDER BY coalesce(o.amount, -1) DESC, o.deal_id DESC LIMIT %(limit)s"
     ).format(
-        open_deals=_open_deals(filters, funnel, known_at),
-        stages=_STAGES,
+        open_deals=_open_deals(filters, funnel, known_at).rows(),
+        stages=STAGES,
         deals=DEALS.view("deals"),
         wanted=sql.SQL(" AND ").join(wanted),
     )
     amount, deal_id = after or (None, None)
     parameters = {
         **_parameters(filters, funnel, as_of, known_at),
-        **_places(conn, funnel, as_of, known_at),
+        **places_of_stages(conn, funnel, as_of, known_at),
         "stage": stage,
         "macro": MACRO_STAGES.index(macro_stage) if macro_stage in MACRO_STAGES else -1,
         "after": Decimal(-1) if amount is None else amount,
@@ -328,43 +376,23 @@ def cell(
         "limit": limit,
     }
     return [
-        CellDeal(*row[:3], MACRO_STAGES[row[3]], None if row[4] is None else plain(row[4]), *row[5:])
-        for row in conn.execute(query, parameters).fetchall()
+        CellDeal(
+            deal_id, key, in_stage, MACRO_STAGES[macro], None if amount is None else plain(amount), *rest
+        )
+        for deal_id, key, in_stage, macro, amount, *rest in conn.execute(query, parameters).fetchall()
     ]
 
 
-_STAGES = sql.SQL("unnest(%(stage_funnels)s::text[], %(stage_keys)s::text[], %(stage_macros)s::int[])")
-
-
-def _open_deals(filters: Filters, funnel: str | None, known_at: datetime | None) -> sql.Composed:
-    """The rows of open deals in force at (T, K): rows that are last, which an index holds apart, and the others."""
-    conditions = sql.SQL("status = 'open' AND occurred_at <= %(as_of)s") + filters.where("s")
-    if funnel is not None:
-        conditions += sql.SQL(" AND funnel = %(funnel)s")
-    ended_later = sql.SQL("next_occurred_at > %(as_of)s")
-    if known_at is not None:
-        conditions += sql.SQL(" AND known_at <= %(known_at)s")
-        ended_later = sql.SQL("(next_occurred_at > %(as_of)s OR next_known_at > %(known_at)s)")
-    return sql.SQL(
-        "SELECT * FROM {states} s WHERE {conditions} AND next_occurred_at IS NULL"
-        " UNION ALL SELECT * FROM {states} s WHERE {conditions} AND next_occurred_at IS NOT NULL AND {ended_later}"
-    ).format(states=PROJECTION.view("deal_states"), conditions=conditions, ended_later=ended_later)
+def _open_deals(filters: Filters, funnel: str | None, known_at: datetime | None) -> OpenDeals:
+    return OpenDeals(
+        PROJECTION.view("deal_states"),
+        filters,
+        one_funnel=funnel is not None,
+        with_known_at=known_at is not None,
+    )
 
 
 def _parameters(
     filters: Filters, funnel: str | None, as_of: datetime, known_at: datetime | None
 ) -> dict[str, Any]:
     return {**filters.parameters(), "funnel": funnel, "as_of": as_of, "known_at": known_at}
-
-
-def _places(
-    conn: Connection[Any], funnel: str | None, as_of: datetime, known_at: datetime | None
-) -> dict[str, Any]:
-    """The macro-stage of every stage of the funnel, or of all funnels, as parameters."""
-    keys = [funnel] if funnel else [f.key for f in funnels_at(conn, as_of, known_at)]
-    stages = [(key, stage) for key in keys for stage in stages_at(conn, key, as_of, known_at).all]
-    return {
-        "stage_funnels": [key for key, _ in stages],
-        "stage_keys": [stage.key for _, stage in stages],
-        "stage_macros": [MACRO_STAGES.index(stage.macro_stage) for _, stage in stages],
-    }

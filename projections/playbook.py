@@ -100,9 +100,7 @@ def _define(
     clocks = (e.meta.occurred_at, e.known_at)
     if before := head.funnels.get(funnel):
         out.close(FunnelDefinition, (funnel, before.seq), clocks)
-    out.insert(
-        FunnelDefinition(funnel, after.seq, after.label, after.dated, after.stages, active, *clocks)
-    )
+    out.insert(FunnelDefinition(funnel, after.seq, after.label, after.dated, after.stages, active, *clocks))
     return msgspec.structs.replace(head, funnels={**head.funnels, funnel: after})
 
 
@@ -111,9 +109,7 @@ def _set(head: PlaybookHead, e: Recorded, out: Out, **changes: Any) -> PlaybookH
     if head.settings_seq is not None:
         out.close(PlaybookSettings, (head.settings_seq,), clocks)
     after = msgspec.structs.replace(head, settings_seq=e.version, **changes)
-    out.insert(
-        PlaybookSettings(e.version, after.currency, after.time_zone, after.fiscal_year_start, *clocks)
-    )
+    out.insert(PlaybookSettings(e.version, after.currency, after.time_zone, after.fiscal_year_start, *clocks))
     return after
 
 

@@ -7,7 +7,8 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection, sql
 
-from domain.event import Recorded
+from domain.event import Recorded, TextRef
+from infra.vault import read_texts
 from projections.engine.description import Out, Projection, Table, topics_of
 
 
@@ -90,7 +91,8 @@ def timeline(
         "SELECT {columns} FROM {view} WHERE deal_id = %(deal_id)s{after} ORDER BY {order} LIMIT %(limit)s"
     ).format(
         columns=sql.SQL(", ").join(
-            sql.SQL("data::text") if n == "data" else sql.Identifier(n) for n in TimelineEntry.__struct_fields__
+            sql.SQL("data::text") if n == "data" else sql.Identifier(n)
+            for n in TimelineEntry.__struct_fields__
         ),
         view=PROJECTION.view("timeline"),
         after=_after(by_version, newest_first) if after else sql.SQL(""),
@@ -100,7 +102,22 @@ def timeline(
     rows = conn.execute(
         query, {"deal_id": deal_id, "limit": limit, "occurred_at": occurred_at, "version": version}
     ).fetchall()
-    return [TimelineEntry(*row[:-1], msgspec.Raw(row[-1].encode())) for row in rows]
+    data = _with_texts(conn, [row[-1] for row in rows])
+    return [TimelineEntry(*(*row[:-1], told)) for row, told in zip(rows, data, strict=True)]
+
+
+def _with_texts(conn: Connection[Any], stored: list[str]) -> list[msgspec.Raw]:
+    """Each event's data, where references into the vault also tell their `text`: null once it is erased."""
+    data = [msgspec.json.decode(text) for text in stored]
+    refs = [value for fields in data for value in fields.values() if _is_reference(value)]
+    texts = read_texts(conn, [UUID(ref["id"]) for ref in refs]) if refs else {}
+    for ref in refs:
+        ref["text"] = texts.get(UUID(ref["id"]))
+    return [msgspec.Raw(_encode(fields)) for fields in data]
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == set(TextRef.__struct_fields__)
 
 
 def _after(by_version: bool, newest_first: bool) -> sql.Composed:

@@ -93,9 +93,17 @@ def fold(head: VisitHead | None, e: Recorded, out: Out) -> VisitHead:
     event, clocks = e.event, (e.meta.occurred_at, e.known_at)
     if type(event) is DealOpened:
         head = VisitHead(
-            e.stream_id, 0, False, clocks[0], event.owner, event.funnel, event.account_id,
-            event.product_line, event.customer_segment, event.region,
-        )  # fmt: skip
+            e.stream_id,
+            0,
+            False,
+            clocks[0],
+            event.owner,
+            event.funnel,
+            event.account_id,
+            event.product_line,
+            event.customer_segment,
+            event.region,
+        )
         out.insert(VisitOwner(e.stream_id, e.version, event.owner, *clocks))
         return _enter(head, event.stage, clocks, out)
     assert head is not None, "a stream of a deal begins with deal.opened"
@@ -129,9 +137,16 @@ def _enter(head: VisitHead, stage: str, clocks: _Clocks, out: Out) -> VisitHead:
     visit = head.visits + 1
     out.insert(
         StageVisit(
-            head.deal_id, visit, head.funnel, stage, *clocks,
-            head.account_id, head.product_line, head.customer_segment, head.region,
-        )  # fmt: skip
+            head.deal_id,
+            visit,
+            head.funnel,
+            stage,
+            *clocks,
+            head.account_id,
+            head.product_line,
+            head.customer_segment,
+            head.region,
+        )
     )
     return msgspec.structs.replace(head, visits=visit, lasting=True, entered_at=clocks[0])
 
@@ -148,9 +163,17 @@ PROJECTION = Projection(
     name="visits",
     version=1,
     topics=topics(
-        DealOpened, StageAdvanced, StageRegressed, DealWon, DealLost, DealAbandoned, DealReopened, OwnerRevised,
-        DealVoided, DealMergedInto,
-    ),  # fmt: skip
+        DealOpened,
+        StageAdvanced,
+        StageRegressed,
+        DealWon,
+        DealLost,
+        DealAbandoned,
+        DealReopened,
+        OwnerRevised,
+        DealVoided,
+        DealMergedInto,
+    ),
     fold=fold,
     head=Table("visit_heads", VisitHead, key=("deal_id",)),
     histories=(

@@ -12,6 +12,7 @@ from psycopg import Connection
 from infra.event_store import CHANNEL, read_head
 from projections.engine.catalogue import chosen
 from projections.engine.checkpoints import ensure
+from projections.engine.connecting import connect
 from projections.engine.description import Projection
 from projections.engine.running import BATCH_EVENTS, step
 
@@ -48,7 +49,7 @@ class Projector:
         pause = FIRST_BACKOFF
         while not stop.is_set():
             try:
-                with psycopg.connect(self._app_url, autocommit=True, connect_timeout=5) as conn:
+                with connect(self._app_url) as conn:
                     self._prepare(conn)
                     while not stop.is_set():
                         if self._step(conn):
@@ -56,7 +57,9 @@ class Projector:
                         else:
                             _wait(conn)
             except psycopg.OperationalError as error:
-                log.warning("The database is away; trying again in about %.1f s: %s", pause, _first_line(error))
+                log.warning(
+                    "The database is away; trying again in about %.1f s: %s", pause, _first_line(error)
+                )
             except Exception:
                 log.exception("The projections stand still; trying again in about %.1f s.", pause)
             else:

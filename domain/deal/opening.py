@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.command import Context, Key, Label, PersonalText, Reason
+from domain.command import Context, Day, Key, Label, PersonalText, Reason
 from domain.deal.state import Deal, DealCommand, present, require_stage
 from domain.deal.terms import stored_amount
 from domain.errors import DealExists, DealGone, UnknownDeal, UnknownFunnel, WrongStage
@@ -96,13 +96,13 @@ class OpenDeal(DealCommand):
     CREATES: ClassVar[bool] = True
 
     deal_id: Annotated[UUID | None, Field(description="Default: a fresh id.")] = None  # type: ignore[assignment]
-    funnel: Key
-    stage: Key | None = None
+    funnel: Annotated[Key, Field(examples=["tas_plus"])]
+    stage: Annotated[Key | None, Field(examples=["verification"])] = None
     name: PersonalText | None = None
     account_id: UUID | None = None
     owner: Label | None = None
     amount: MoneyInput | None = None
-    expected_close: date | None = None
+    expected_close: Day | None = None
     product_line: Label | None = None
     customer_segment: Label | None = None
     region: Label | None = None

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from pydantic import Field
 
-from domain.command import Context, Label, PersonalText
+from domain.command import Context, Day, Label, PersonalText
 from domain.deal.state import Deal, DealCommand, present, require_open
 from domain.errors import InvalidAmount, WrongCurrency
 from domain.event import Event, TextRef
@@ -81,7 +81,7 @@ class ReviseAmount(DealCommand):
 class ReviseExpectedClose(DealCommand):
     """Set the day on which the deal is expected to be won; null when it is undated."""
 
-    expected_close: date | None
+    expected_close: Day | None
 
 
 class ReviseOwner(DealCommand):

@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 from scipy.special import ndtri
 
-from domain.recalibration.columns import Floats, Ints
+from domain.recalibration.columns import Floats, Ints, add_up
 from domain.recalibration.resampling import uniforms
 
 PRIOR_SPREAD = 0.15
@@ -71,9 +71,9 @@ def errors_by_team(week: Ints, team: Ints, amount: Ints, chance: Floats, outcome
     return Errors(
         week=keys[0],
         team=keys[1],
-        error=np.bincount(cell, amount * (outcome - chance), minlength=size),
-        leverage=np.bincount(cell, amount * variance, minlength=size),
-        chance=np.bincount(cell, amount.astype(np.float64) ** 2 * variance * decided, minlength=size),
+        error=add_up(cell, amount * (outcome - chance), size),
+        leverage=add_up(cell, amount * variance, size),
+        chance=add_up(cell, amount.astype(np.float64) ** 2 * variance * decided, size),
     )
 
 
@@ -115,8 +115,8 @@ def band(amount: Ints, chance: Floats, team: Ints, spread: Spread, rng: Random, 
     large[np.argsort(-amount, kind="stable")[:LARGEST]] = True
     keys, like = np.unique(np.stack([member, np.rint(odds * 20)])[:, ~large], axis=1, return_inverse=True)
     crowd, crowd_odds = keys[0].astype(np.int64), keys[1] / 20
-    value = np.bincount(like.ravel(), amount[~large], minlength=keys.shape[1])
-    square = np.bincount(like.ravel(), amount[~large].astype(np.float64) ** 2, minlength=keys.shape[1])
+    value = add_up(like.ravel(), amount[~large], keys.shape[1])
+    square = add_up(like.ravel(), amount[~large].astype(np.float64) ** 2, keys.shape[1])
 
     moves = ndtri(uniforms(rng, draws * (2 + len(teams)))).reshape(draws, 2 + len(teams))
     shift = moves[:, :1] * spread.common**0.5 + moves[:, 2:] * spread.team**0.5

@@ -53,4 +53,5 @@ def censoring_weights(sample: Sample, times: Floats) -> Floats:
         sample.weeks, sample.cutoff - np.maximum(sample.decided_at - sample.rows.at, 0), "right"
     )
     speaking = followed[stage, np.maximum(latest - 1, 0)] * sample.resolved
-    return np.divide(followed[stage, -1], speaking, out=np.zeros(len(stage)), where=speaking > 0)
+    share: Floats = np.divide(followed[stage, -1], speaking, out=np.zeros(len(stage)), where=speaking > 0)
+    return share

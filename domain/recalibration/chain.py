@@ -23,15 +23,16 @@ class Chances:
         last = self.open.shape[2] - 1
         begin = self.open[cell, weekday, np.minimum(age, last)]
         end = self.open[cell, weekday, np.minimum(age + 1, last)]
-        return np.clip(begin + (end - begin) * elapsed, 0.0, 1.0)
+        chance: Floats = np.clip(begin + (end - begin) * elapsed, 0.0, 1.0)
+        return chance
 
 
-def chances(hazards: Hazards, prior: float) -> Chances:
+def chances(hazards: Hazards, prior: float, reopening: Floats) -> Chances:
     """The chance to be won in the end, for every cell, weekday of entry and age.
 
     Deals move from visit to visit, back as well as on, so the chances on entry solve a linear system; they
     may depend on the weekday of entry. Where a stage is hardly known its chances lean on `prior`, the share
-    won of all closed deals.
+    won of all closed deals. A lost deal is worth what `reopening`, the chance per cell to be reopened in it, brings.
     """
     daily, cells = hazards.daily, hazards.daily.shape[0]
     stage_of = np.arange(cells) % (cells // 2)
@@ -49,11 +50,14 @@ def chances(hazards: Hazards, prior: float) -> Chances:
             share[:, entry, :, (entry + offset) % 7] += ending[:, :, entry, offset::7].sum(axis=2)
     mix, lean = _tail_mix(hazards, stage_of)
     share += (surviving[:, :, -1, None] * mix[:, None, :])[..., None] / 7.0
+    returning = share[:, :, cells + 1, :].sum(axis=2)
+    share[:, :, :cells, :] += (returning[:, :, None] * reopening)[..., None] / 7.0
     base = surviving[:, :, -1] * (lean * prior)[:, None] + share[:, :, cells, :].sum(axis=2)
     system = np.eye(cells * 7) - share[:, :, :cells, :].reshape(cells * 7, cells * 7)
     entry_value = np.linalg.solve(system + 1e-12 * np.eye(cells * 7), base.ravel()).reshape(cells, 7)
 
-    value = np.concatenate([entry_value, np.ones((1, 7)), np.zeros((1, 7))])
+    lost = np.full((1, 7), float(reopening @ entry_value.mean(axis=1)))
+    value = np.concatenate([entry_value, np.ones((1, 7)), lost])
     tail_value = mix @ value.mean(axis=1) + lean * prior
     weekday = (np.arange(7)[:, None] + np.arange(ages)) % 7
     gained = np.einsum("kcgu,cgu->kgu", ending, value[:, weekday])

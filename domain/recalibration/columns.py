@@ -1,6 +1,6 @@
 """Names for the columns that everything in this package passes around: one-dimensional numpy arrays."""
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,11 @@ FOREVER = 2**62
 def ints(values: object) -> Ints:
     """`values` as a column of 64-bit integers."""
     return np.asarray(values, dtype=np.int64)
+
+
+def add_up(places: Ints, values: NDArray[Any], size: int) -> Floats:
+    """Sum of the values at each place from 0 to size - 1."""
+    return np.asarray(np.bincount(places, values, minlength=size), dtype=np.float64)
 
 
 def starts_of_runs(keys: Ints) -> Flags:

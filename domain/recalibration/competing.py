@@ -59,4 +59,5 @@ def share_won(left: Floats, ended: Floats, won: Floats) -> Floats:
     before = np.concatenate([np.ones((*left.shape[:-1], 1)), surviving[..., :-1]], axis=-1)
     winning = np.divide(won, at_risk, out=np.zeros_like(left), where=at_risk > 0)
     ends, wins = (before * hazard).sum(axis=-1), (before * winning).sum(axis=-1)
-    return np.divide(wins, ends, out=np.full(np.shape(ends), np.nan), where=ends > 0)
+    share: Floats = np.divide(wins, ends, out=np.full(np.shape(ends), np.nan), where=ends > 0)
+    return share

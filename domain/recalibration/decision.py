@@ -66,6 +66,8 @@ def _error(card: Scorecard) -> float:
 def _why_not(name: str, card: Scorecard, current: Scorecard) -> str:
     if card.improvement_low is None or card.improvement is None:
         return f"{name} could not be compared, since nothing was won in the weeks tested."
+    if card.improvement <= 0:
+        return f"{name} came nearest and has a WAPE {-card.improvement:.1%} higher."
     if card.improvement_low <= 0:
         return (
             f"the improvement of WAPE by {name} ({card.improvement:.1%}) may be chance: its 90 % interval is "

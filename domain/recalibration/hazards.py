@@ -81,7 +81,7 @@ def _weekday_factors(stage: VisitCounts) -> Floats:
     exits = stage.exits[:, :, entry, days]
     at_risk = stage.at_risk[:, entry, days]
     by_age, by_weekday = exits.sum(axis=2), exits.sum(axis=3)
-    factor = np.ones_like(by_weekday)
+    factor: Floats = np.ones_like(by_weekday)
     for _ in range(8):
         hazard = _by_age(by_age, np.einsum("scw,swu->scu", factor, at_risk))
         expected = np.einsum("swu,scu->scw", at_risk, hazard)
@@ -94,7 +94,7 @@ def _exposure(at_risk: Floats, factor: Floats) -> Floats:
     ages = at_risk.shape[2]
     days = np.arange(ages)
     entry = (np.arange(7)[:, None] - days) % 7
-    exposure = np.einsum("kcw,kwu->kcu", factor, at_risk[:, entry, days])
+    exposure: Floats = np.einsum("kcw,kwu->kcu", factor, at_risk[:, entry, days])
     exposure[:, :, 0] = at_risk[:, :, 0].sum(axis=1)[:, None]
     return exposure
 

@@ -108,7 +108,8 @@ class Histories:
     @cached_property
     def entered_at(self) -> Ints:
         """Per version, when the deal came into the state it is in: the start of the visit of an open deal."""
-        return self.occurred_at[self.starts][np.cumsum(self.starts) - 1]
+        entered: Ints = self.occurred_at[self.starts][np.cumsum(self.starts) - 1]
+        return entered
 
     @cached_property
     def repeat(self) -> Flags:
@@ -118,7 +119,8 @@ class Histories:
         order = np.argsort(key, kind="stable")
         again = np.zeros(len(key), dtype=np.bool_)
         again[order] = ~starts_of_runs(key[order])
-        return (again & (state >= 0))[np.cumsum(self.starts) - 1]
+        repeated: Flags = (again & (state >= 0))[np.cumsum(self.starts) - 1]
+        return repeated
 
     def in_force(self, instant: int) -> Flags:
         """Which versions are in force at an instant, as known then (one at most per deal)."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import lsq_linear
 
-from domain.recalibration.columns import Floats
+from domain.recalibration.columns import Floats, add_up
 from domain.recalibration.landmarks import Landmarks
 from domain.recalibration.rate_table import RateTable
 from domain.recalibration.rates import Rates
@@ -31,11 +31,11 @@ class OutcomeMatch:
         rows = sample.rows
         value = rows.amount * (1.0 if weight is None else weight[rows.deal])
         week = np.searchsorted(sample.weeks, rows.at)
-        everything = np.bincount(week, value, minlength=len(sample.weeks))
-        resolved = np.bincount(week, value * sample.resolved, minlength=len(sample.weeks))
+        everything = add_up(week, value, len(sample.weeks))
+        resolved = add_up(week, value * sample.resolved, len(sample.weeks))
         mature = (everything > 0) & (resolved >= LEAST_RESOLVED * everything)
         used = sample.resolved & mature[week]
-        brought_in = np.bincount(week, value * (sample.label == 1), minlength=len(sample.weeks))
+        brought_in = add_up(week, value * (sample.label == 1), len(sample.weeks))
         if not mature.any():
             return None
         stages = len(sample.histories.stages)
@@ -65,7 +65,7 @@ class ForecastMatch:
         weeks, week = np.unique(rows.at, return_inverse=True)
         open_value = np.zeros((len(weeks), len(sample.histories.stages)))
         np.add.at(open_value, (week, rows.stage), rows.amount * times)
-        forecast = np.bincount(week, self.forecast[used] * times, minlength=len(weeks))
+        forecast = add_up(week, self.forecast[used] * times, len(weeks))
         return RateTable(Rates.rounded(bounded(open_value, forecast)[:, None]))
 
 

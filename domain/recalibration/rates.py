@@ -28,7 +28,7 @@ class Rates:
     @property
     def by_age(self) -> bool:
         """Whether a stage has two rates."""
-        return self.micros.shape[1] == 2
+        return bool(self.micros.shape[1] == 2)
 
     def of(self, rows: Landmarks) -> Ints:
         """The rate of each row, in millionths, or -1."""

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from domain.recalibration.cells import Cells
-from domain.recalibration.columns import Flags, Ints
-from domain.recalibration.histories import WON, Histories
+from domain.recalibration.columns import Flags, Floats, Ints, add_up
+from domain.recalibration.histories import ABANDONED, LOST, WON, Histories
 from domain.recalibration.labels import UNRESOLVED, Target, labels
 from domain.recalibration.landmarks import Landmarks, landmarks
 from domain.recalibration.visit_counts import VisitIndex, index_visits
@@ -46,7 +46,8 @@ class Sample:
     @cached_property
     def resolved(self) -> Flags:
         """Rows with a label."""
-        return self.label != UNRESOLVED
+        resolved: Flags = self.label != UNRESOLVED
+        return resolved
 
     @cached_property
     def by_stage(self) -> Cells:
@@ -69,6 +70,16 @@ class Sample:
     def visit_index(self) -> VisitIndex:
         """Where each visit is counted, by days of age."""
         return index_visits(self.visits, self._stages, self.cutoff, self.tz)
+
+    @cached_property
+    def reopening(self) -> Floats:
+        """Per cell (stage, then stage visited before) the share of losses that were reopened in it."""
+        seen = np.flatnonzero(self.histories.starts & (self.histories.visible_from <= self.cutoff))
+        state, deal = self.histories.state[seen], self.histories.deal[seen]
+        lost = np.isin(state, (LOST, ABANDONED))
+        back = np.flatnonzero(lost[:-1] & (deal[1:] == deal[:-1]) & (state[1:] >= 0)) + 1
+        cell = state[back] + self._stages * self.histories.repeat[seen[back]]
+        return add_up(cell, np.ones(len(cell)), 2 * self._stages) / max(int(lost.sum()), 1)
 
     @cached_property
     def recent(self) -> Landmarks:
@@ -101,7 +112,8 @@ class Sample:
     @cached_property
     def won(self) -> Flags:
         """Per deal, whether it is won."""
-        return self.outcome[0] == WON
+        won: Flags = self.outcome[0] == WON
+        return won
 
     def at(self, cutoff: int, weeks: Sequence[int] | Ints | None = None) -> "Sample":
         """The same histories as known at an earlier cut-off."""

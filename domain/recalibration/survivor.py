@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from domain.recalibration.chain import Chances, chances
-from domain.recalibration.columns import Floats, Ints
+from domain.recalibration.columns import DAY, Floats, Ints
 from domain.recalibration.hazards import Hazards, fit_hazards
-from domain.recalibration.histories import ABANDONED, LOST
-from domain.recalibration.horizon import Calibration, calibrate, within
+from domain.recalibration.histories import ABANDONED, LOST, NO_MONTH
+from domain.recalibration.horizon import FARTHEST, Calibration, calibrate, within
 from domain.recalibration.labels import Target, month_bounds
 from domain.recalibration.landmarks import Landmarks
 from domain.recalibration.local_days import LocalDays
@@ -53,13 +53,13 @@ class Survivor:
         if won + lost == 0:
             return None
         hazards = fit_hazards(sample.visit_index.count(weight))
-        chance, calibration = chances(hazards, won / (won + lost)), None
+        chance, calibration = chances(hazards, won / (won + lost), sample.reopening), None
         if sample.target is Target.IN_PERIOD:
-            used = sample.rows.where(sample.resolved)
+            # Of a month that goes on, only the quick ends are known: it would teach that few deals are won.
+            over = sample.resolved & (month_bounds(sample.rows.close_month, sample.tz)[1] <= sample.cutoff)
+            used = sample.rows.where(over)
             raw = _in_period(sample, hazards, used)
-            calibration = calibrate(
-                used, raw, sample.label[sample.resolved], votes, len(sample.histories.stages)
-            )
+            calibration = calibrate(used, raw, sample.label[over], votes, len(sample.histories.stages))
         recent = sample.recent
         seen = _probability(sample, hazards, chance, calibration, recent)
         rates = _mean_by_cell(recent, seen, votes[recent.deal], len(sample.histories.stages))
@@ -76,19 +76,24 @@ def _probability(
 
 
 def _in_period(sample: Sample, hazards: Hazards, rows: Landmarks) -> Floats:
-    """The chance to be won between the beginning and the end of the expected month."""
-    cell, weekday, age, elapsed, days = _position(sample, rows)
-    today = days.number(rows.at)
+    """The chance to be won between the beginning and the end of the expected month; NaN without a month."""
+    result, dated = np.full(len(rows), np.nan), rows.close_month != NO_MONTH
+    if not dated.any():
+        return result
+    rows = rows.where(dated)
+    cell, weekday, age, elapsed, _ = _position(sample, rows)
     begins, ends = month_bounds(rows.close_month, sample.tz)
-    known = LocalDays.covering(int(rows.at.min(initial=0)), int(ends.max(initial=0)), sample.tz)
+    farthest = rows.at + (FARTHEST + 1) * DAY
+    days = LocalDays.covering(int(rows.at.min()), int(farthest.max()), sample.tz)
 
     def by(instants: Ints) -> Floats:
-        left = known.number(instants) - today
-        now = within(hazards, cell, weekday, age, np.maximum(left, 0))
+        left = days.number(np.clip(instants, rows.at, farthest)) - days.number(rows.at)
+        now = within(hazards, cell, weekday, age, left)
         tomorrow = within(hazards, cell, weekday, age + 1, np.maximum(left - 1, 0))
         return now + (tomorrow - now) * elapsed
 
-    return np.clip(by(ends) - by(np.maximum(begins, rows.at)), 0.0, 1.0) if len(rows) else np.zeros(0)
+    result[dated] = np.clip(by(ends) - by(begins), 0.0, 1.0)
+    return result
 
 
 def _position(sample: Sample, rows: Landmarks) -> tuple[Ints, Ints, Ints, Floats, LocalDays]:
@@ -100,7 +105,7 @@ def _position(sample: Sample, rows: Landmarks) -> tuple[Ints, Ints, Ints, Floats
 
 
 def _mean_by_cell(rows: Landmarks, chance: Floats, votes: Floats, stages: int) -> Floats:
-    """Mean chance per stage and age group of recent rows, the kind of pipeline it will meet; an empty cell has the mean of its stage."""
+    """Mean chance per stage and age group of recent rows; an empty cell has the mean of its stage."""
     cell = rows.stage * 2 + age_group(rows, by_age=True)
     total = np.bincount(cell, votes, minlength=2 * stages).reshape(stages, 2)
     gained = np.bincount(cell, votes * chance, minlength=2 * stages).reshape(stages, 2)

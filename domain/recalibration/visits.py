@@ -32,7 +32,8 @@ class Visits:
     @property
     def completed(self) -> Flags:
         """Which visits ended by the cut-off."""
-        return self.next_state != GONE
+        completed: Flags = self.next_state != GONE
+        return completed
 
 
 def visits_until(histories: Histories, cutoff: int) -> Visits:

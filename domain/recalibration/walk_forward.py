@@ -15,7 +15,7 @@ import numpy as np
 
 from domain.recalibration.band import Band, Errors, band, errors_by_team, estimate_spread
 from domain.recalibration.candidate import Candidate, Fitted
-from domain.recalibration.columns import DAY, Flags, Floats, Ints
+from domain.recalibration.columns import DAY, Flags, Floats, Ints, add_up
 from domain.recalibration.folds import Fold
 from domain.recalibration.histories import ABANDONED, LOST, NO_MONTH
 from domain.recalibration.labels import Target, month_bounds
@@ -66,8 +66,8 @@ class Walk:
         amount = self.rows.amount * (1.0 if weight is None else weight[self.rows.deal])
         size = int(unit.max(initial=-1)) + 1
         return (
-            np.bincount(unit, amount * self.chance[name], minlength=size),
-            np.bincount(unit, amount * self.outcome, minlength=size),
+            add_up(unit, amount * self.chance[name], size),
+            add_up(unit, amount * self.outcome, size),
         )
 
 
@@ -148,8 +148,8 @@ def _outcomes(sample: Sample) -> Floats:
 
 def _scored_weeks(sample: Sample) -> Flags:
     week = np.searchsorted(sample.weeks, sample.rows.at)
-    everything = np.bincount(week, sample.rows.amount, minlength=len(sample.weeks))
-    decided = np.bincount(week, sample.rows.amount * sample.resolved, minlength=len(sample.weeks))
+    everything = add_up(week, sample.rows.amount, len(sample.weeks))
+    decided = add_up(week, sample.rows.amount * sample.resolved, len(sample.weeks))
     mature = decided >= LEAST_RESOLVED * everything
     return mature[week] if sample.target is Target.EVENTUALLY else sample.resolved
 

@@ -35,7 +35,9 @@ def apply_batch(
     process moved the checkpoint meanwhile.
     """
     if batch.after > checkpoint.position:
-        raise Gap(f"{projection.name} stands at {checkpoint.position}, and the batch begins after {batch.after}")
+        raise Gap(
+            f"{projection.name} stands at {checkpoint.position}, and the batch begins after {batch.after}"
+        )
     if batch.upto <= checkpoint.position:
         return checkpoint
     with conn.transaction():

@@ -24,7 +24,9 @@ def catalogue() -> dict[str, Projection]:
             raise ValueError(f"two projections are called {projection.name!r}")
         for table in projection.tables:
             if table.name in tables:
-                raise ValueError(f"{projection.name} and {tables[table.name]} both have a table {table.name!r}")
+                raise ValueError(
+                    f"{projection.name} and {tables[table.name]} both have a table {table.name!r}"
+                )
             tables[table.name] = projection.name
         found[projection.name] = projection
     return found

@@ -20,6 +20,13 @@ _COLUMNS = (
 )
 
 
+_MOVE = f"""
+UPDATE projection.checkpoints SET position = %s, applied = applied + %s, ignored = ignored + %s,
+    parked = parked + %s, elsewhere = elsewhere + %s, updated_at = clock_timestamp()
+WHERE (projection, version, generation, slice) = (%s, %s, %s, %s) AND position = %s
+RETURNING {_COLUMNS}"""  # noqa: S608 -- a constant
+
+
 class ForeignLog(Exception):
     """A checkpoint belongs to another log, or to the log before it was restored."""
 
@@ -121,16 +128,15 @@ def lock(conn: Connection[Any], checkpoint: Checkpoint) -> None:
         [checkpoint.projection, checkpoint.version, checkpoint.generation, checkpoint.slice],
     ).fetchone()
     if row is None or Checkpoint(*row) != checkpoint:
-        raise Moved(f"{checkpoint.projection} slice {checkpoint.slice} is not at {checkpoint.position} any more")
+        raise Moved(
+            f"{checkpoint.projection} slice {checkpoint.slice} is not at {checkpoint.position} any more"
+        )
 
 
 def move(conn: Connection[Any], checkpoint: Checkpoint, position: int, moves: Moves) -> Checkpoint:
     """Move the checkpoint on by compare-and-set. Raises Moved when somebody else was quicker."""
     row = conn.execute(
-        "UPDATE projection.checkpoints SET position = %s, applied = applied + %s, ignored = ignored + %s,"
-        " parked = parked + %s, elsewhere = elsewhere + %s, updated_at = clock_timestamp()"
-        " WHERE (projection, version, generation, slice) = (%s, %s, %s, %s) AND position = %s"
-        f" RETURNING {_COLUMNS}",
+        _MOVE,
         [
             position, moves.applied, moves.ignored, moves.parked, moves.elsewhere,
             checkpoint.projection, checkpoint.version, checkpoint.generation, checkpoint.slice,
@@ -138,5 +144,7 @@ def move(conn: Connection[Any], checkpoint: Checkpoint, position: int, moves: Mo
         ],
     ).fetchone()  # fmt: skip
     if row is None:
-        raise Moved(f"{checkpoint.projection} slice {checkpoint.slice} is not at {checkpoint.position} any more")
+        raise Moved(
+            f"{checkpoint.projection} slice {checkpoint.slice} is not at {checkpoint.position} any more"
+        )
     return Checkpoint(*row)

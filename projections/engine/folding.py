@@ -53,7 +53,9 @@ def fold_key(
             head = fold(head, event, out)
         except Exception as error:  # noqa: BLE001 -- whatever a fold raises parks its key and nothing else
             del out.written[mark:]
-            return Folded(head, streams, out.written, applied, events[index:], f"{type(error).__name__}: {error}")
+            return Folded(
+                head, streams, out.written, applied, events[index:], f"{type(error).__name__}: {error}"
+            )
         streams[event.stream_id] = event.version
         applied += 1
     return Folded(head, streams, out.written, applied, (), None)

@@ -48,9 +48,7 @@ def park(
     )
 
 
-def parked_positions(
-    conn: Connection[Any], projection: Projection, generation: int, key: UUID
-) -> list[int]:
+def parked_positions(conn: Connection[Any], projection: Projection, generation: int, key: UUID) -> list[int]:
     """The positions that wait under a key, in order."""
     rows = conn.execute(
         "SELECT position FROM projection.parked"

@@ -7,6 +7,7 @@ import msgspec
 from psycopg import Connection
 
 from infra.event_store import read_head
+from infra.ids import new_id
 from infra.log_reader import BrokenLog, plan_ranges
 from projections.engine.checkpoints import checkpoints, start
 from projections.engine.description import Projection
@@ -80,11 +81,12 @@ def make_plan(conn: Connection[Any], wanted: list[Projection], range_events: int
             slices[projection.name] = live[0].slices if live else 1
             create_tables(conn, projection, target.generation)
             start(conn, projection, target.generation, "building", head, slices[projection.name])
-        (plan_id,) = conn.execute(
+        plan_id = new_id()
+        conn.execute(
             "INSERT INTO projection.rebuilds (id, position, log_id, epoch, targets)"
-            " VALUES (gen_random_uuid(), %s, %s, %s, %s::text::json) RETURNING id",
-            [head.position, head.log_id, head.epoch, msgspec.json.encode(targets).decode()],
-        ).fetchone() or (None,)
+            " VALUES (%s, %s, %s, %s, %s::text::json)",
+            [plan_id, head.position, head.log_id, head.epoch, msgspec.json.encode(targets).decode()],
+        )
         ranges = plan_ranges(conn, head.position, range_events)
         conn.execute(
             "INSERT INTO projection.rebuild_ranges (rebuild, number, first_key, last_key, events)"

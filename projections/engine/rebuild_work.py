@@ -10,12 +10,12 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
-import psycopg
 from psycopg import Connection
 
 from domain.event import Recorded
 from infra.failpoints import failpoint
 from infra.log_reader import read_range, read_streams
+from projections.engine.connecting import connect
 from projections.engine.description import Projection, Table
 from projections.engine.folding import Rows, by_key, fold_key
 from projections.engine.parking import park
@@ -83,7 +83,7 @@ def _in_child(task: Callable[..., None], arguments: tuple[Any, ...]) -> None:
 
 def work_ranges(app_url: str, plan: Plan, wanted: list[Projection], throttle: float, stop: _Stop) -> None:
     """Do one range after the other, until none is left or `stop` is set."""
-    with psycopg.connect(app_url, autocommit=True) as conn:
+    with connect(app_url) as conn:
         conn.execute("SET synchronous_commit = off")
         while not stop.is_set():
             began = time.monotonic()
@@ -164,14 +164,15 @@ def _copy(
 
 def index_table(app_url: str, projection: Projection, table: Table, generation: int, stop: _Stop) -> None:
     """Give a loaded table its key and indexes, unless it has them already."""
-    with psycopg.connect(app_url, autocommit=True) as conn, conn.transaction():
+    with connect(app_url) as conn:
         physical = projection.physical(table, generation).as_string(conn)
-        done = conn.execute(
-            "SELECT FROM pg_index WHERE indrelid = %s::regclass AND indisprimary", [physical]
-        ).fetchone()
-        if done is not None or stop.is_set():
-            return
-        conn.execute("SET LOCAL synchronous_commit = off")
-        for statement in index_statements(projection, table, generation):
-            conn.execute(statement)
-        conn.execute(f"ANALYZE {physical}")
+        with conn.transaction():
+            done = conn.execute(
+                "SELECT FROM pg_index WHERE indrelid = %s::regclass AND indisprimary", [physical]
+            ).fetchone()
+            if done is not None or stop.is_set():
+                return
+            conn.execute("SET LOCAL synchronous_commit = off")
+            for statement in index_statements(projection, table, generation):
+                conn.execute(statement)
+        conn.execute(f"VACUUM (ANALYZE) {physical}")  # so that queries may answer from the indexes alone

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from threading import Event as Flag
 from typing import Any
 
-import psycopg
 from psycopg import Connection
 
 from infra.event_store import read_head
@@ -18,6 +17,7 @@ from infra.log_reader import read_window
 from projections.engine.applying import Batch, apply_batch
 from projections.engine.catalogue import chosen
 from projections.engine.checkpoints import Checkpoint, Moved, checkpoints, ensure, lock
+from projections.engine.connecting import connect
 from projections.engine.description import Projection
 from projections.engine.rebuild_plan import Plan, forget, load_counted, make_plan, open_plan
 from projections.engine.rebuild_work import index_table, run_tasks, work_ranges
@@ -59,7 +59,7 @@ def rebuild(
     Raises RebuildRunning, Cancelled (`stop` was set), BrokenLog, UnknownTopic, ForeignLog.
     """
     wanted = list(projections or chosen(list(names or ())))
-    with psycopg.connect(app_url, autocommit=True) as conn:
+    with connect(app_url) as conn:
         (free,) = conn.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK]).fetchone() or (False,)
         if not free:
             raise RebuildRunning("The projections are being rebuilt already.")
@@ -93,7 +93,9 @@ def _load(
     indexes = [(app_url, p, t, plan.generations[p.name]) for p in wanted for t in p.tables]
     run_tasks(index_table, indexes, processes, stop, tell)
     if stop.is_set():
-        raise Cancelled(f"The rebuild was stopped after {load_counted(conn, plan)} of {plan.position} events.")
+        raise Cancelled(
+            f"The rebuild was stopped after {load_counted(conn, plan)} of {plan.position} events."
+        )
     plan.complete(conn, wanted)
 
 
@@ -125,7 +127,8 @@ def _replace(conn: Connection[Any], projection: Projection, generation: int, liv
         [*version, [c.generation for c in live]],
     )
     conn.execute(
-        "DELETE FROM projection.checkpoints WHERE (projection, version) = (%s, %s) AND state = 'live'", version
+        "DELETE FROM projection.checkpoints WHERE (projection, version) = (%s, %s) AND state = 'live'",
+        version,
     )
     conn.execute(
         "UPDATE projection.checkpoints SET state = 'live', updated_at = clock_timestamp()"

@@ -102,7 +102,11 @@ def _close(conn: Connection[Any], table: Table, physical: sql.Identifier, closed
 
 
 def copy_in(
-    conn: Connection[Any], projection: Projection, table: Table, generation: int, records: Iterable[tuple[Any, ...]]
+    conn: Connection[Any],
+    projection: Projection,
+    table: Table,
+    generation: int,
+    records: Iterable[tuple[Any, ...]],
 ) -> None:
     """Append records to a table by COPY; a head's record ends with its streams as JSON text."""
     names = (*table.names, STREAMS) if table is projection.head else table.names

@@ -1,11 +1,9 @@
 """Bringing the live tables up to the head of the log."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import Any
 
-import psycopg
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
@@ -13,7 +11,8 @@ from infra.event_store import Head, read_head
 from infra.log_reader import read_window
 from projections.engine.applying import Batch, apply_batch
 from projections.engine.catalogue import chosen
-from projections.engine.checkpoints import Checkpoint, Moved, checkpoints, ensure, refuse_foreign
+from projections.engine.checkpoints import Moved, checkpoints, ensure, refuse_foreign
+from projections.engine.connecting import connected
 from projections.engine.description import Projection
 
 BATCH_EVENTS = 2_000
@@ -35,7 +34,7 @@ def run_to_head(
     Another projector at the same log does no harm. Raises ForeignLog, BrokenLog, UnknownTopic, Unreadable, Gap.
     """
     wanted = list(projections or chosen())
-    with _autocommit(where) as conn:
+    with connected(where) as conn:
         ensure(conn, wanted)
         head = read_head(conn)
         target = head.position if until is None else min(until, head.position)
@@ -76,20 +75,3 @@ def step(
         except Moved:
             continue  # another projector was quicker: what it did counts, and the next step reads it
     return min(c.position for c in checkpoints(conn, wanted, "live"))
-
-
-@contextmanager
-def _autocommit(where: str | ConnectionPool) -> Iterator[Connection[Any]]:
-    """A connection on which each statement or `transaction()` block commits by itself."""
-    if isinstance(where, str):
-        with psycopg.connect(where, autocommit=True) as conn:
-            yield conn
-        return
-    with where.connection() as conn:
-        before = conn.autocommit
-        conn.autocommit = True
-        try:
-            yield conn
-        finally:
-            if not conn.closed:
-                conn.autocommit = before

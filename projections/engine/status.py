@@ -51,9 +51,7 @@ class ProjectionStatus(msgspec.Struct, frozen=True):
     complete: bool
 
 
-def status(
-    conn: Connection[Any], projections: Sequence[Projection] | None = None
-) -> list[ProjectionStatus]:
+def status(conn: Connection[Any], projections: Sequence[Projection] | None = None) -> list[ProjectionStatus]:
     """The status of all projections of this release, each version and generation by itself."""
     found = conn.execute(_STATUS, [[p.name for p in projections or chosen()]]).fetchall()
     head = read_head(conn)  # after the checkpoints, so that no lag is negative
@@ -61,7 +59,22 @@ def status(
 
 
 def _status(row: tuple[Any, ...], log_position: int) -> ProjectionStatus:
-    name, version, generation, state, position, applied, ignored, parked, count, slices, keys, sums, furthest, age = row
+    (
+        name,
+        version,
+        generation,
+        state,
+        position,
+        applied,
+        ignored,
+        parked,
+        count,
+        slices,
+        keys,
+        sums,
+        furthest,
+        age,
+    ) = row
     # The slices of one generation add up only where all stand at the same position.
     adds_up = position < furthest or applied + ignored + parked == position
     return ProjectionStatus(

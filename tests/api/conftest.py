@@ -100,10 +100,10 @@ def _dashed(headers: dict[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serve(database: Server) -> Iterator[Api]:
+def serve(database: Server, patience: float = 30) -> Iterator[Api]:
     """Run the API on a free port of the loopback."""
     with (
-        closing(LogConnection(database.app_url, patience=2)) as log,
+        closing(LogConnection(database.app_url, patience=patience)) as log,
         closing(GroupCommit(Executor(log))) as group_commit,
         closing(Readers(database.app_url)) as readers,
         closing(socket.create_server(("127.0.0.1", 0))) as listener,

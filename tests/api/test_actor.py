@@ -12,7 +12,9 @@ from tests.api.conftest import Api
 
 def scope(**changes: Any) -> dict[str, Any]:
     """An ASGI request of a rep on this machine, with some changes."""
-    headers = {"host": "127.0.0.1:8400", "x-actor-id": "anna", "x-actor-role": "rep"} | changes.pop("headers", {})
+    headers = {"host": "127.0.0.1:8400", "x-actor-id": "anna", "x-actor-role": "rep"} | changes.pop(
+        "headers", {}
+    )
     return {
         "server": ("127.0.0.1", 8400),
         "client": ("127.0.0.1", 55555),
@@ -29,7 +31,7 @@ def test_the_headers_name_the_actor() -> None:
     "changes",
     [
         {"server": ("192.168.1.7", 8400)},
-        {"server": ("0.0.0.0", 8400)},
+        {"server": ("0.0.0.0", 8400)},  # noqa: S104
         {"client": ("192.168.1.9", 55555)},
         {"headers": {"host": "dealtrace.example:8400"}},
         {"headers": {"host": "127.0.0.1.example"}},
@@ -70,7 +72,7 @@ def test_two_names_are_no_name() -> None:
         verified_actor(twice)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "dealtrace.example", ""])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "dealtrace.example", ""])  # noqa: S104
 def test_a_server_for_other_machines_does_not_start(host: str) -> None:
     with pytest.raises(NotLoopback):
         require_loopback(host)
@@ -78,7 +80,9 @@ def test_a_server_for_other_machines_does_not_start(host: str) -> None:
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.path)
 def test_every_query_wants_to_know_who_asks(api: Api, query: Any) -> None:
-    answer = api.client.get(query.path.format(funnel="tas_plus", deal_id="0195a000-0000-7000-8000-000000000001"))
+    answer = api.client.get(
+        query.path.format(funnel="tas_plus", deal_id="0195a000-0000-7000-8000-000000000001")
+    )
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"]
 

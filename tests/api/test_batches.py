@@ -15,7 +15,12 @@ def test_a_batch_opens_a_deal_and_works_on_it(api: Api) -> None:
 
     answer = batch(
         api,
-        {"command": "open-deal", "deal_id": deal, "funnel": "tas_plus", "name": "Sensoren für Molkereien 乳品"},
+        {
+            "command": "open-deal",
+            "deal_id": deal,
+            "funnel": "tas_plus",
+            "name": "Sensoren für Molkereien 乳品",
+        },
         {"command": "advance-stage", "deal_id": deal, "to_stage": "bidding"},
         {"command": "win-deal", "deal_id": deal, "if_match": 2},
     )
@@ -94,7 +99,15 @@ def test_a_role_is_checked_for_each_command(api: Api, unchanged_log: None) -> No
 
 
 def test_what_is_no_batch_is_refused(api: Api, unchanged_log: None) -> None:
-    for body in ([], {}, {"commands": []}, {"commands": {}}, {"commands": [7]}, {"commands": [{}]}, {"x": 1, "commands": [{}]}):
+    for body in (
+        [],
+        {},
+        {"commands": []},
+        {"commands": {}},
+        {"commands": [7]},
+        {"commands": [{}]},
+        {"x": 1, "commands": [{}]},
+    ):
         assert api.post("/v1/commands", body).status_code == 422
     unknown = batch(api, {"command": "delete-everything"})
     assert unknown.json()["field"] == "command"

@@ -10,7 +10,9 @@ from tests.api.conftest import Api
 
 ALL = pytest.mark.parametrize("route", ROUTES.values(), ids=list(ROUTES))
 ON_ONE_OF_MANY = pytest.mark.parametrize(
-    "route", [r for r in ROUTES.values() if r.needs_version], ids=[n for n, r in ROUTES.items() if r.needs_version]
+    "route",
+    [r for r in ROUTES.values() if r.needs_version],
+    ids=[n for n, r in ROUTES.items() if r.needs_version],
 )
 
 BODIES: dict[str, dict[str, Any]] = {

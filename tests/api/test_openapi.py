@@ -1,6 +1,7 @@
 """The OpenAPI document says all there is, and the server does nothing that it does not say."""
 
 import json
+from pathlib import Path
 
 import pytest
 import schemathesis
@@ -13,11 +14,14 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from api.asking import ROUTES as QUERIES
 from api.commands import ROUTES as COMMANDS
 from api.openapi import document
+from api.reference import reference
 from tests.api.conftest import Api
 
+DOCS = Path(__file__).parents[2] / "docs" / "api" / "reference.md"
 
 OPERATIONS = {
-    result.ok().label: result.ok() for result in schemathesis.openapi.from_dict(json.loads(document())).get_all_operations()
+    result.ok().label: result.ok()
+    for result in schemathesis.openapi.from_dict(json.loads(document())).get_all_operations()
 }
 
 
@@ -72,3 +76,7 @@ def test_every_command_has_an_example(api: Api) -> None:
     for route in COMMANDS.values():
         body = paths[route.path]["post"]["requestBody"]["content"]["application/json"]
         assert isinstance(body["example"], dict)
+
+
+def test_the_page_in_the_docs_is_up_to_date() -> None:
+    assert DOCS.read_text(encoding="utf-8") == reference(), "run `make docs`"

@@ -2,11 +2,13 @@
 
 import threading
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from api.asking import ROUTES
+from infra.vault import erase
 from tests.api.conftest import Api
 from tests.api.test_malformed import problem
 
@@ -46,7 +48,9 @@ def test_a_deal_carries_the_version_for_the_next_command(api: Api) -> None:
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 50])
 @pytest.mark.parametrize("sort", ["amount", "opened_at", "expected_close", "changed_at"])
 @pytest.mark.parametrize("order", ["asc", "desc"])
-def test_pages_neither_repeat_nor_miss_a_deal(api: Api, owner: str, sort: str, order: str, limit: int) -> None:
+def test_pages_neither_repeat_nor_miss_a_deal(
+    api: Api, owner: str, sort: str, order: str, limit: int
+) -> None:
     query = {"owner": owner, "sort": sort, "order": order}
     whole = api.get("/v1/deals", params=query).json()["deals"]
 
@@ -86,7 +90,12 @@ def test_a_timeline_tells_what_happened_in_order(api: Api) -> None:
 
     found = [e for page in pages(api, f"/v1/deals/{deal}/timeline", {"limit": 3}) for e in page["events"]]
 
-    assert [e["topic"] for e in found] == ["deal.opened", "deal.stage_advanced", "deal.stage_advanced", "deal.lost"]
+    assert [e["topic"] for e in found] == [
+        "deal.opened",
+        "deal.stage_advanced",
+        "deal.stage_advanced",
+        "deal.lost",
+    ]
     assert [e["version"] for e in found] == [1, 2, 3, 4]
     assert found[-1]["data"]["reason"] == "price"
     assert found[-1]["actor_id"] == "anna"
@@ -134,7 +143,9 @@ def test_a_parameter_that_can_not_be_is_named(api: Api, params: dict[str, Any]) 
 
 
 def test_a_plus_that_became_a_blank_is_explained(api: Api) -> None:
-    said = problem(api.get("/v1/funnels/tas_plus/snapshot?as_of=2026-01-01T00:00:00+01:00"), 400, "invalid-parameters")
+    said = problem(
+        api.get("/v1/funnels/tas_plus/snapshot?as_of=2026-01-01T00:00:00+01:00"), 400, "invalid-parameters"
+    )
     assert "%2B" in said["detail"]
 
 
@@ -184,7 +195,9 @@ def test_a_funnel_is_shown_as_of_a_moment_with_every_stage(api: Api, owner: str)
         "amount": "2100",
     }
     assert [s["deals"] for s in said["stages"][1:]] == [0] * 6
-    before = api.get("/v1/funnels/tas_plus/snapshot", params={"owner": owner, "as_of": "2020-01-01T00:00:00Z"}).json()
+    before = api.get(
+        "/v1/funnels/tas_plus/snapshot", params={"owner": owner, "as_of": "2020-01-01T00:00:00Z"}
+    ).json()
     assert before["total"]["deals"] == 0
     macro = api.get("/v1/macro-stages", params={"owner": owner}).json()
     assert [m["deals"] for m in macro["macro_stages"]] == [7, 0, 0, 0, 0]
@@ -194,7 +207,15 @@ def test_a_funnel_is_shown_as_of_a_moment_with_every_stage(api: Api, owner: str)
 def test_the_deals_behind_a_cell_come_page_by_page_as_of_one_moment(api: Api, owner: str, limit: int) -> None:
     query = {"owner": owner, "stage": "verification", "limit": limit}
     found = pages(api, "/v1/funnels/tas_plus/snapshot/deals", query)
-    assert [d["amount"] for page in found for d in page["deals"]] == ["600", "500", "400", "300", "200", "100", None]
+    assert [d["amount"] for page in found for d in page["deals"]] == [
+        "600",
+        "500",
+        "400",
+        "300",
+        "200",
+        "100",
+        None,
+    ]
     assert len({page["as_of"] for page in found}) == 1
 
 
@@ -216,3 +237,16 @@ def test_the_funnels_are_listed_with_their_stages(api: Api) -> None:
     assert [s["key"] for s in tas["stages"]][:2] == ["verification", "initiation"]
     assert api.get("/v1/funnels/tas_plus").json() == tas
     assert said["currency"] == "EUR"
+
+
+def test_a_timeline_tells_the_texts_of_the_vault_until_they_are_erased(api: Api) -> None:
+    deal = api.open_deal(name="Ersatzbeschaffung Presse 3")
+    api.catch_up()
+
+    def told() -> dict[str, object]:
+        return api.get(f"/v1/deals/{deal}/timeline").json()["events"][0]["data"]["name"]
+
+    assert told()["text"] == "Ersatzbeschaffung Presse 3"
+    with psycopg.connect(api.database.app_url) as conn:
+        assert erase(conn, UUID(deal)) == 1
+    assert told()["text"] is None and told()["sha256"]

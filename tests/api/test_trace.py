@@ -85,7 +85,10 @@ def test_events_carry_the_ids_of_their_request(api: Api) -> None:
 def test_a_line_says_who_did_what_and_up_to_where(api: Api, lines: Lines) -> None:
     answer = api.post("/v1/deals", {"funnel": "tas_plus"}, X_Correlation_ID="c-2")
     line = lines.of(answer)
-    facts = {n: getattr(line, n) for n in ("method", "path", "status", "actor", "role", "position", "correlation_id")}
+    facts = {
+        n: getattr(line, n)
+        for n in ("method", "path", "status", "actor", "role", "position", "correlation_id")
+    }
     assert facts == {
         "method": "POST",
         "path": "/v1/deals",
@@ -113,7 +116,9 @@ def test_no_answer_is_kept_by_anybody(api: Api) -> None:
         assert api.get(path).headers["Cache-Control"] == "no-store"
 
 
-def test_a_failure_inside_says_nothing_of_the_inside(api: Api, monkeypatch: pytest.MonkeyPatch, lines: Lines) -> None:
+def test_a_failure_inside_says_nothing_of_the_inside(
+    api: Api, monkeypatch: pytest.MonkeyPatch, lines: Lines
+) -> None:
     def broken(*_: Any) -> None:
         raise RuntimeError("the password is hunter2")
 

@@ -44,7 +44,10 @@ def facts(*, activities: bool = False) -> Iterator[Fact]:
             for number, row in enumerate(csv.DictReader(file)):
                 at = datetime.fromisoformat(row["started_at"])
                 logged = ActivityLogged(
-                    uuid5(SPACE, f"activity {number}"), row["kind"], row["by"], int(row["seconds"]) * 1_000_000
+                    uuid5(SPACE, f"activity {number}"),
+                    row["kind"],
+                    row["by"],
+                    int(row["seconds"]) * 1_000_000,
                 )
                 yield Fact(deal_id(row["deal_id"]), logged, at, NOW, at)
 

@@ -24,13 +24,20 @@ from projections.visits import dwell
 from tests.projections import loan_history
 from tests.projections.conftest import Playground
 from tests.projections.written_log import recorded
-from tests.strategies import ACCOUNTS, MACRO, OWNERS, REGIONS, STAGES, histories, moments
+from tests.strategies import ACCOUNTS, MACRO, OWNERS, REGIONS, STAGES, histories, moments_of
 
 macro_of: dict[str, MacroStage] = {**dict(zip(STAGES, MACRO, strict=True)), "after": "delivery_and_payment"}  # type: ignore[arg-type]
 some_filters = st.builds(
     Filters, owner=st.sampled_from(OWNERS), account_id=st.sampled_from(ACCOUNTS), region=st.sampled_from(REGIONS)
 )  # fmt: skip
+QUESTIONS = 8  # asked of each log
 few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def questions(log: list[Recorded]) -> st.SearchStrategy[tuple[datetime, datetime | None, Filters]]:
+    """T, K and filters, around the moments at which answers change."""
+    filters = st.just(Filters()) | some_filters
+    return st.tuples(moments_of(log), st.none() | moments_of(log), filters)
 
 
 class Then:
@@ -85,12 +92,19 @@ def figures(deals: Iterable[Then]) -> tuple[int, int, str]:
 
 
 @few
-@given(log=histories(), as_of=moments, known_at=st.none() | moments, filters=some_filters)
+@given(log=histories(min_steps=15), data=st.data())
 def test_a_snapshot_is_filter_then_fold(
-    playground: Playground, log: list[Recorded], as_of: datetime, known_at: datetime | None, filters: Filters
+    playground: Playground, log: list[Recorded], data: st.DataObject
 ) -> None:
     playground.holding(log)
     run_to_head(playground.app_url)
+    for _ in range(QUESTIONS):
+        assert_figures(playground, log, *data.draw(questions(log)))
+
+
+def assert_figures(
+    playground: Playground, log: list[Recorded], as_of: datetime, known_at: datetime | None, filters: Filters
+) -> None:
     found = {
         deal: t
         for deal, t in deals_then(log, as_of, known_at).items()
@@ -108,7 +122,9 @@ def test_a_snapshot_is_filter_then_fold(
     assert (shown.total.deals, shown.total.customers, shown.total.amount) == figures(found.values())
     assert (shown.position, shown.as_of, shown.known_at) == (len(log), as_of, known_at)
     for macro in rolled.macro_stages:
-        expected = figures(t for t in found.values() if t.deal and macro_of[t.deal.stage] == macro.macro_stage)
+        expected = figures(
+            t for t in found.values() if t.deal and macro_of[t.deal.stage] == macro.macro_stage
+        )
         assert (macro.deals, macro.customers, macro.amount) == expected
         assert macro.customers_at_furthest == furthest_customers(found.values(), macro.macro_stage)
     assert sum(m.customers_at_furthest for m in rolled.macro_stages) == shown.total.customers
@@ -142,12 +158,17 @@ def paged(conn: Any, as_of: datetime, known_at: datetime | None, filters: Filter
 
 
 @few
-@given(log=histories(), as_of=moments, known_at=st.none() | moments, filters=some_filters)
-def test_dwell_is_filter_then_fold(
-    playground: Playground, log: list[Recorded], as_of: datetime, known_at: datetime | None, filters: Filters
-) -> None:
+@given(log=histories(min_steps=15), data=st.data())
+def test_dwell_is_filter_then_fold(playground: Playground, log: list[Recorded], data: st.DataObject) -> None:
     playground.holding(log)
     run_to_head(playground.app_url)
+    for _ in range(QUESTIONS):
+        assert_dwell(playground, log, *data.draw(questions(log)))
+
+
+def assert_dwell(
+    playground: Playground, log: list[Recorded], as_of: datetime, known_at: datetime | None, filters: Filters
+) -> None:
     with playground.connected() as conn:
         shown = dwell(conn, "sales", as_of=as_of, known_at=known_at, filters=filters)
     deals = deals_then(log, as_of, known_at).values()
@@ -161,7 +182,11 @@ def test_dwell_is_filter_then_fold(
         ages = [
             microseconds(as_of - t.entered)
             for t in deals
-            if t.open and t.deal and t.entered and t.deal.stage == row.stage and t.passes(filters, t.deal.owner)
+            if t.open
+            and t.deal
+            and t.entered
+            and t.deal.stage == row.stage
+            and t.passes(filters, t.deal.owner)
         ]
         expected = summarise(completed, ages)
         assert (row.completed_visits, row.open_visits) == (len(completed), len(ages))

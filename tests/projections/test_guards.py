@@ -172,7 +172,9 @@ def test_waiting_ends_when_the_position_is_reached_or_the_time_is_over(playgroun
     ["projection.before_commit=kill@4", "projection.after_commit=kill@7", "rebuild.before_commit=kill@2",
      "rebuild.after_commit=kill@1"],
 )  # fmt: skip
-def test_killed_at_a_commit_it_goes_on_as_if_nothing_had_happened(playground: Playground, failpoint: str) -> None:
+def test_killed_at_a_commit_it_goes_on_as_if_nothing_had_happened(
+    playground: Playground, failpoint: str
+) -> None:
     log = two_deals()
     playground.holding(log)
     work = (

@@ -81,9 +81,10 @@ def test_pages_of_a_timeline_hold_each_event_once_in_order(
                 expected = sorted(own, key=key, reverse=newest_first)
                 assert [t.event_id for t in found] == [e.meta.event_id for e in expected]
                 assert [t.known_at for t in found] == [e.known_at for e in expected]
-                assert [msgspec.json.decode(t.data, type=type(e.event)) for t, e in zip(found, expected, strict=True)] == [
-                    e.event for e in expected
-                ]
+                assert [
+                    msgspec.json.decode(t.data, type=type(e.event))
+                    for t, e in zip(found, expected, strict=True)
+                ] == [e.event for e in expected]
 
 
 @pytest.fixture
@@ -146,7 +147,12 @@ def test_a_funnel_is_what_it_was_defined_as_then(playground: Playground) -> None
     later = NOON + timedelta(days=10)
     facts = [
         *playbook("sales", [stage("lead")], NOON),
-        Fact(STREAM_ID, FunnelRevised("sales", Names("Sales"), True, (stage("lead"), stage("offer"))), later, later),
+        Fact(
+            STREAM_ID,
+            FunnelRevised("sales", Names("Sales"), True, (stage("lead"), stage("offer"))),
+            later,
+            later,
+        ),
         Fact(STREAM_ID, FunnelRetired("sales", "done"), later, later + timedelta(days=1)),
         Fact(STREAM_ID, CalendarSet("Asia/Shanghai", 4), later, later),
     ]

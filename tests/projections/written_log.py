@@ -26,7 +26,9 @@ class Fact(msgspec.Struct, frozen=True):
     claimed: datetime | None = None
 
 
-def recorded(facts: Iterable[Fact], position: int = 0, versions: dict[UUID, int] | None = None) -> list[Recorded]:
+def recorded(
+    facts: Iterable[Fact], position: int = 0, versions: dict[UUID, int] | None = None
+) -> list[Recorded]:
     """The facts as the log would hold them after `position`."""
     versions = {} if versions is None else versions
     events = []
@@ -73,7 +75,8 @@ def write_log(owner_url: str, events: Iterable[Recorded]) -> None:
                 last = e
         if last is not None:
             conn.execute(
-                "UPDATE dealtrace.log_head SET position = %s, recorded_at = %s", [last.position, last.recorded_at]
+                "UPDATE dealtrace.log_head SET position = %s, recorded_at = %s",
+                [last.position, last.recorded_at],
             )
 
 

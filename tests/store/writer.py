@@ -7,6 +7,7 @@ position and event ids of the answer. Commands, ids and deals depend on NAME alo
 import random
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import psycopg
@@ -44,14 +45,15 @@ def commands(name: str, count: int) -> Iterator[tuple[Command, ...]]:
 
 def work(url: str, name: str, count: int) -> Iterator[str]:
     """Do it, one request at a time."""
-    executor = Executor(LogConnection(url))
-    for number, batch in enumerate(commands(name, count)):
-        (answer,) = executor.execute([ask(*batch, command_id=f"{name} {number}", digest=b"%d" % number)])
-        if isinstance(answer, Exception):
-            yield f"{number} refused {type(answer).__name__}"
-        else:
-            ids = ",".join(str(event_id) for item in done(answer).items for event_id in item.event_ids)
-            yield f"{number} {answer.position} {ids}"
+    with closing(LogConnection(url)) as connection:
+        executor = Executor(connection)
+        for number, batch in enumerate(commands(name, count)):
+            (answer,) = executor.execute([ask(*batch, command_id=f"{name} {number}", digest=b"%d" % number)])
+            if isinstance(answer, Exception):
+                yield f"{number} refused {type(answer).__name__}"
+            else:
+                ids = ",".join(str(event_id) for item in done(answer).items for event_id in item.event_ids)
+                yield f"{number} {answer.position} {ids}"
 
 
 def rollbacks(url: str, count: int) -> None:

@@ -121,7 +121,6 @@ class _Run:
         answers = self._dry(chunks) if summary.dry_run else self._executor.execute_all(chunks)
         for answer in answers:
             self._account(planned.popleft(), answer)
-            gc.collect(0)
             summary.seconds = time.perf_counter() - started
             progress(Progress(summary.rows, export.bytes_read, export.size, summary.seconds))
         summary.seconds = time.perf_counter() - started
@@ -158,6 +157,8 @@ class _Run:
             else:
                 summary.warnings += 1
             self._report(problem)
+        if problems:
+            gc.collect(0)
 
     def _not_in_ledger(self, rows: list[Row]) -> list[Row]:
         """Rows of an earlier import must not even be planned: the deal has moved on since."""

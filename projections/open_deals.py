@@ -1,0 +1,101 @@
+"""SQL over deal states: the rows of open deals in force at (T, K), and their counts by stage.
+
+Placeholders: `as_of`, `known_at` (where there is a K), `funnel` (where there is one), and those of the filters.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection, sql
+
+from projections.filters import Filters
+from projections.playbook import MACRO_STAGES, funnels_at, stages_at
+
+_COUNTED = sql.SQL("stage, account_id, amount_thousandths")
+_PER_CUSTOMER = sql.SQL(
+    "nullif(count(*) FILTER (WHERE stage = {stage}), 0) AS {deals},"
+    " sum(amount_thousandths) FILTER (WHERE stage = {stage}) AS {amount}"
+)
+_PER_STAGE = sql.SQL(
+    "coalesce(sum({deals}), 0)::bigint, count({deals}) FILTER (WHERE account_id IS NOT NULL),"
+    " coalesce(sum({amount}), 0)"
+)
+
+
+class OpenDeals:
+    """The open deals of a funnel, or of all, that pass the filters at (T, K).
+
+    Their rows are of two kinds, with an index each: those that are still the last of their deal, and those that
+    another one followed, but after T or unknown at K.
+    """
+
+    def __init__(
+        self, states: sql.Identifier, filters: Filters, *, one_funnel: bool, with_known_at: bool
+    ) -> None:
+        then = sql.SQL("status = 'open' AND occurred_at <= %(as_of)s") + filters.where("s")
+        followed = sql.SQL("next_occurred_at > %(as_of)s")
+        if one_funnel:
+            then += sql.SQL(" AND funnel = %(funnel)s")
+        if with_known_at:
+            then += sql.SQL(" AND known_at <= %(known_at)s")
+            followed = sql.SQL("(next_occurred_at > %(as_of)s OR next_known_at > %(known_at)s)")
+        self._last = sql.SQL("FROM {} s WHERE {} AND next_occurred_at IS NULL").format(states, then)
+        self._followed = sql.SQL("FROM {} s WHERE {} AND next_occurred_at IS NOT NULL AND {}").format(
+            states, then, followed
+        )
+
+    def rows(self) -> sql.Composed:
+        """All of them, with every column."""
+        return sql.SQL("SELECT * {} UNION ALL SELECT * {}").format(self._last, self._followed)
+
+    def counts(self, stages: Sequence[str]) -> sql.Composed:
+        """One row: the customers of all, then for each stage its deals, customers and amount in thousandths."""
+        rows = sql.SQL("SELECT {columns} {} UNION ALL SELECT {columns} {}").format(
+            self._last, self._followed, columns=_COUNTED
+        )
+        return _counts(stages, rows)
+
+    def counts_of_last_rows(self, stages: Sequence[str]) -> sql.Composed:
+        """The same of the first kind of rows alone, preceded by whether there are rows of the second kind.
+
+        Near the present there are none, and this is one pass over an index in the order of the customers: 100,000
+        deals in a fifth of the time.
+        """
+        rows = sql.SQL("SELECT {} {}").format(_COUNTED, self._last)
+        return sql.SQL("SELECT EXISTS (SELECT {}) AS more, counts.* FROM ({}) counts").format(
+            self._followed, _counts(stages, rows)
+        )
+
+
+def _counts(stages: Sequence[str], rows: sql.Composed) -> sql.Composed:
+    names = [
+        {"deals": sql.Identifier(f"deals_{i}"), "amount": sql.Identifier(f"amount_{i}")}
+        for i in range(len(stages))
+    ]
+    return sql.SQL(
+        "SELECT count(account_id), {outer} FROM (SELECT account_id, {inner} FROM ({rows}) o GROUP BY account_id) c"
+    ).format(
+        outer=sql.SQL(", ").join(_PER_STAGE.format(**n) for n in names),
+        inner=sql.SQL(", ").join(
+            _PER_CUSTOMER.format(**n, stage=stage) for n, stage in zip(names, stages, strict=True)
+        ),
+        rows=rows,
+    )
+
+
+STAGES = sql.SQL("unnest(%(stage_funnels)s::text[], %(stage_keys)s::text[], %(stage_macros)s::int[])")
+"""SQL for a table of every stage: its funnel, its key, and its macro-stage's place in the order of those."""
+
+
+def places_of_stages(
+    conn: Connection[Any], funnel: str | None, as_of: datetime, known_at: datetime | None
+) -> dict[str, Any]:
+    """The parameters of `STAGES`, for one funnel or for all. Raises UnknownFunnel."""
+    keys = [funnel] if funnel else [f.key for f in funnels_at(conn, as_of, known_at)]
+    stages = [(key, stage) for key in keys for stage in stages_at(conn, key, as_of, known_at).all]
+    return {
+        "stage_funnels": [key for key, _ in stages],
+        "stage_keys": [stage.key for _, stage in stages],
+        "stage_macros": [MACRO_STAGES.index(stage.macro_stage) for _, stage in stages],
+    }

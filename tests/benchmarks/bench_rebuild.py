@@ -1,0 +1,112 @@
+"""Rebuilding all projections, beside the library's ProjectionRunner; and whether it stays flat and small."""
+
+import os
+import statistics
+import threading
+import time
+from pathlib import Path
+
+from eventsourcing.projection import ProjectionRunner
+
+from infra.migrations import migrate
+from infra.postgres import Server, scratch_database
+from projections.engine.rebuilding import rebuild
+from tests.benchmarks import history
+from tests.benchmarks.pairs import console, interleaved, report
+from tests.benchmarks.stock import Deal, Deals, environment, stock_application
+from tests.benchmarks.stock_projection import StockProjection, StockViews
+
+SIZES = (100_000, 1_000_000)
+
+
+def run(server: Server, scale: float) -> None:
+    """Print the comparison at the smaller size, then rate and memory at both."""
+    small, large = (int(size * scale) for size in SIZES)
+    with scratch_database(server) as ours, stock_application(server) as (stock, env):
+        migrate(ours.owner_url)
+        history.fill(ours.owner_url, small)
+        peer_events = _fill_stock(stock, int(1_000 * max(scale, 0.2)))
+        pairs = interleaved(
+            lambda: _rebuild(ours.app_url, small)[0], lambda: _run_stock(server, env, peer_events), rounds=3
+        )
+    report("rebuilding all projections", "events/s", "ProjectionRunner, four views", pairs, "60x")
+    for size in (small, large):
+        with scratch_database(server) as database:
+            migrate(database.owner_url)
+            history.fill(database.owner_url, size)
+            results = [_rebuild(database.app_url, size) for _ in range(3)]
+        rate, memory = statistics.median(r for r, _ in results), max(m for _, m in results)
+        console.print(
+            f"{size:>9,} events: {rate:,.0f} events/s; all processes of the rebuild at most {memory:,.0f} MB"
+        )
+    console.print("aim: flat from 100 k to 1 M events, memory bounded\n")
+
+
+def _rebuild(app_url: str, events: int) -> tuple[float, float]:
+    """Events per second, and the peak resident memory of this process and its children in MB."""
+    with _Memory() as memory:
+        started = time.perf_counter()
+        rebuild(app_url)
+        seconds = time.perf_counter() - started
+    return events / seconds, memory.peak_mb
+
+
+class _Memory:
+    """Looks at the resident memory of this process and its children, ten times a second."""
+
+    def __enter__(self) -> "_Memory":
+        self.peak_mb, self._done = 0.0, threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.1):
+            self.peak_mb = max(self.peak_mb, sum(map(_resident_mb, _family(os.getpid()))))
+
+
+def _family(pid: int) -> list[int]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except FileNotFoundError:
+        return []
+    return [pid, *(p for child in children for p in _family(int(child)))]
+
+
+def _resident_mb(pid: int) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    found = [line.split() for line in lines if line.startswith(("VmRSS", "Name"))]
+    if found and found[0][1] == "postgres":
+        return 0.0
+    return next((int(parts[1]) / 1024 for parts in found if parts[0] == "VmRSS:"), 0.0)
+
+
+def _fill_stock(stock: Deals, deals: int) -> int:
+    for start in range(0, deals, 100):
+        batch = [Deal(funnel="tas_plus", stage="verification") for _ in range(min(100, deals - start))]
+        for deal in batch:
+            deal.revise_amount("5000")
+            deal.move("initiation")
+            deal.revise_amount("6000")
+            deal.close("won")
+        stock.save(*batch)
+    return stock.recorder.max_notification_id() or 0
+
+
+def _run_stock(server: Server, env: dict[str, str], events: int) -> float:
+    """The views are made anew in a database of their own; the events come from the peer's log."""
+    with scratch_database(server) as views:
+        mine = env | {f"STOCKPROJECTION_{k}": v for k, v in environment(views).items()}
+        started = time.perf_counter()
+        with ProjectionRunner(
+            application_class=Deals, projection_class=StockProjection, view_class=StockViews, env=mine
+        ) as runner:
+            runner.wait(events, timeout=600)
+            return events / (time.perf_counter() - started)
