@@ -61,7 +61,7 @@ format: install ## rewrite the code the way check wants it
 .PHONY: docs
 docs: install ## write the generated pages of docs/ anew
 	@$(BIN)/python -m infra.settings > docs/configuration.md
-	@$(BIN)/python -m domain.event_catalogue > docs/events.md
+	@$(BIN)/python -c 'from domain.event_catalogue import event_reference as page; print(page(), end="")' > docs/events.md
 	@$(BIN)/python -m api.problems > docs/problems.md
 	@$(BIN)/python -m api.reference > docs/api/reference.md
 

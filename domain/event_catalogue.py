@@ -86,6 +86,3 @@ def _type(hint: Any, parts: dict[str, type]) -> str:
         return f"[{hint.__name__}](#{hint.__name__.lower()})"
     return _WORDS[hint]
 
-
-if __name__ == "__main__":
-    print(event_reference(), end="")

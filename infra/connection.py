@@ -15,6 +15,9 @@ PATIENCE = 30.0
 """Seconds for which work waits for the database to come back."""
 SILENCE = 10
 """Seconds for which a writer may say nothing inside a transaction."""
+_CLOCK = "SELECT clock_timestamp()"
+# Between two messages of a pipeline a writer does not count as silent; from PostgreSQL 17 on this limits that too.
+_CLOCK_AND_LIMIT = f"SELECT clock_timestamp(), set_config('transaction_timeout', '{2 * SILENCE}s', false)"
 
 
 def connect(url: str, application_name: str) -> psycopg.Connection[Any]:
@@ -85,6 +88,7 @@ class LogConnection:
     def _connected(self) -> Raw:
         if self._conn is None or self._conn.closed:
             self._conn = connect(self._url, "dealtrace log")
-            (theirs,) = self._conn.execute("SELECT clock_timestamp()").fetchone() or (datetime.now(UTC),)
+            clock = _CLOCK_AND_LIMIT if self._conn.info.server_version >= 170000 else _CLOCK
+            theirs = self._conn.execute(clock).fetchall()[0][0]
             self._clock_ahead = theirs.astimezone(UTC) - datetime.now(UTC)
         return self._conn

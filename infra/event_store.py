@@ -148,6 +148,7 @@ def append(conn: Connection[Any], units: Sequence[Unit], *, after_lost_reply: bo
         return []
     with conn.pipeline() as pipeline, conn.transaction():
         group = _Group(conn, pipeline, units, after_lost_reply)
+        failpoint("append.head_locked", conn)
         outcomes = [group.judge(unit) for unit in units]
         group.write()
         failpoint("append.before_commit", conn)

@@ -17,7 +17,9 @@ def _parse(text: str) -> dict[str, tuple[str, int]]:
         name, _, plan = item.partition("=")
         action, _, nth = plan.partition("@")
         if action not in ("kill", "stop", "cut"):
-            raise ValueError(f"{VARIABLE}: {item!r} is not NAME=kill, =stop or =cut, with @N for the N-th time")
+            raise ValueError(
+                f"{VARIABLE}: {item!r} is not NAME=kill, =stop or =cut, with @N for the N-th time"
+            )
         plans[name] = (action, int(nth or 1))
     return plans
 

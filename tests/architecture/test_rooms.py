@@ -61,6 +61,8 @@ def test_a_domain_module_has_no_clock_no_randomness_and_no_io(module: Path) -> N
         "print('x')",
         "import numpy as np\nx = np.random.rand()",
         "import numpy as np\nx = np.random.default_rng()",
+        "from random import Random\nx = Random()",
+        "from random import random",
     ],
 )
 def test_the_purity_test_would_notice(source: str) -> None:
@@ -81,11 +83,13 @@ def impurities(source: str) -> Iterator[str]:
             case ast.Import(names=names):
                 yield from (f"{node.lineno}: import {n.name}" for n in names if not allowed(n.name))
             case ast.ImportFrom(module=module, names=names):
+                if module == "random" and [n.name for n in names] == ["Random"]:
+                    continue  # the type of the seeded generator that is passed in
                 if module is not None and not allowed(module):
                     yield f"{node.lineno}: from {module}"
                 yield from (f"{node.lineno}: {n.name}" for n in names if IMPURE_CALL.fullmatch(n.name))
-            case ast.Call(func=func, args=[], keywords=[]) if ast.unparse(func).endswith("default_rng"):
-                yield f"{node.lineno}: default_rng without a seed"
+            case ast.Call(func=func, args=[], keywords=[]) if re.search("(default_rng|Random)$", ast.unparse(func)):
+                yield f"{node.lineno}: {ast.unparse(func)} without a seed"
             case ast.Call(func=func) if IMPURE_CALL.fullmatch(ast.unparse(func)):
                 yield f"{node.lineno}: {ast.unparse(func)}()"
 

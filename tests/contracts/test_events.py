@@ -59,7 +59,7 @@ def test_a_sample_is_read_for_ever(sample: Path) -> None:
 def test_an_event_is_written_today_as_it_was_then(sample: Path) -> None:
     state = sample.read_bytes()
     found = read(sample.parent.name, state)
-    if found.event.SCHEMA == int(sample.stem):
+    if int(sample.stem) == found.event.SCHEMA:
         assert encode(found.meta, found.event) == state
 
 

@@ -1,6 +1,5 @@
 """An old shape becomes today's when it is read; what can not be read is said to be so, never guessed."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import UUID
@@ -33,7 +32,7 @@ def split_text(data: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def greeted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def greeted(monkeypatch: pytest.MonkeyPatch) -> None:
     """An event class of this test alone, with its upcasters."""
     envelope = mapper._envelope(Greeted)
     monkeypatch.setitem(EVENTS, Greeted.TOPIC, Greeted)
@@ -41,7 +40,6 @@ def greeted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(mapper._DECODERS, Greeted.TOPIC, msgspec.json.Decoder(envelope).decode)
     monkeypatch.setitem(UPCASTERS, (Greeted.TOPIC, 1), split_text)
     monkeypatch.setitem(UPCASTERS, (Greeted.TOPIC, 2), lambda data: {**data, "times": 1})
-    yield
 
 
 def meta(schema: int) -> Meta:

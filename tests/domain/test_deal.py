@@ -197,8 +197,10 @@ def test_behind_the_last_stage_there_is_none() -> None:
 
 def test_a_deal_regresses_with_a_reason() -> None:
     back = RegressStage(deal_id=DEAL, to_stage="verification", reason="the budget is gone")
-    deal = given(*IN_ANALYSIS).when(back).then(
-        StageRegressed("needs_analysis", "verification", "the budget is gone")
+    deal = (
+        given(*IN_ANALYSIS)
+        .when(back)
+        .then(StageRegressed("needs_analysis", "verification", "the budget is gone"))
     )
     assert deal.stage == "verification"
 
@@ -522,6 +524,8 @@ def test_text_is_printable_and_bounded(text: str) -> None:
 
 
 def test_a_time_with_any_offset_is_kept_in_utc() -> None:
-    command = WinDeal.model_validate_json(f'{{"deal_id": "{DEAL}", "occurred_at": "2026-03-02T10:30:00+01:00"}}')
+    command = WinDeal.model_validate_json(
+        f'{{"deal_id": "{DEAL}", "occurred_at": "2026-03-02T10:30:00+01:00"}}'
+    )
     assert command.occurred_at == datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
     assert command.occurred_at.tzinfo is UTC

@@ -124,4 +124,6 @@ def test_an_amount_from_outside_may_be_a_string_or_a_number() -> None:
     assert MoneyInput.model_validate_json('{"amount": "12.50", "currency": "EUR"}').money() == Money(
         Decimal("12.5"), "EUR"
     )
-    assert MoneyInput.model_validate_json('{"amount": 12.5, "currency": "EUR"}').money().amount == Decimal("12.5")
+    assert MoneyInput.model_validate_json('{"amount": 12.5, "currency": "EUR"}').money().amount == Decimal(
+        "12.5"
+    )

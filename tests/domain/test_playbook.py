@@ -212,7 +212,9 @@ def test_a_stage_has_a_key_a_label_a_macro_stage_and_sensible_days(field: str, v
         StageInput.model_validate({**good, field: value})
 
 
-@pytest.mark.parametrize("zone", ["Mars/Olympus", "", "../etc/passwd", "/etc/localtime", "Europe", "a\0b", "x" * 101])
+@pytest.mark.parametrize(
+    "zone", ["Mars/Olympus", "", "../etc/passwd", "/etc/localtime", "Europe", "a\0b", "x" * 101]
+)
 def test_a_time_zone_is_one_that_exists(zone: str) -> None:
     with pytest.raises(ValidationError):
         SetCalendar(time_zone=zone)

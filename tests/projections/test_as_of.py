@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain.deal import Deal, DealOpened
+from domain.deal import Deal, DealOpened, DealVoided, OwnerRevised
 from domain.dwell import summarise
 from domain.event import Recorded
 from domain.money import plain
@@ -23,8 +23,8 @@ from projections.playbook import MACRO_STAGES
 from projections.visits import dwell
 from tests.projections import loan_history
 from tests.projections.conftest import Playground
-from tests.projections.written_log import recorded
-from tests.strategies import ACCOUNTS, MACRO, OWNERS, REGIONS, STAGES, histories, moments_of
+from tests.projections.written_log import SPACE, Fact, playbook, recorded, stage
+from tests.strategies import ACCOUNTS, MACRO, OWNERS, REGIONS, STAGES, START, histories, moments_of
 
 macro_of: dict[str, MacroStage] = {**dict(zip(STAGES, MACRO, strict=True)), "after": "delivery_and_payment"}  # type: ignore[arg-type]
 some_filters = st.builds(
@@ -203,6 +203,48 @@ def microseconds(duration: timedelta) -> int:
 
 def in_days(us: int | None) -> object:
     return None if us is None else pytest.approx(us / 86_400_000_000, abs=0.000_051)
+
+
+DAY = timedelta(days=1)
+DEAL = uuid5(SPACE, "handed over")
+
+
+def open_visits(
+    playground: Playground, as_of: datetime, known_at: datetime | None = None, **only: Any
+) -> int:
+    with playground.connected() as conn:
+        shown = dwell(conn, "sales", as_of=as_of, known_at=known_at, filters=Filters(**only))
+    return sum(s.open_visits for s in shown.stages)
+
+
+def test_an_open_visit_belongs_to_the_owner_of_that_moment(playground: Playground) -> None:
+    facts = playbook("sales", [stage("lead")])
+    for day, event in enumerate(
+        [DealOpened("sales", "lead", owner="ann"), OwnerRevised("ann", "bob"), OwnerRevised("bob", "cid")]
+    ):
+        facts.append(Fact(DEAL, event, START + day * DAY, START + (day + 10) * DAY, None))
+    playground.holding(recorded(facts))
+    run_to_head(playground.app_url)
+    for day, owner in enumerate(["ann", "bob", "cid"]):
+        for other in ("ann", "bob", "cid"):
+            assert open_visits(playground, START + day * DAY, owner=other) == (other == owner)
+            assert open_visits(playground, START + 9 * DAY, START + (day + 10) * DAY, owner=other) == (
+                other == owner
+            )
+
+
+def test_a_voided_deal_counts_until_both_clocks_reach_it(playground: Playground) -> None:
+    facts = [
+        *playbook("sales", [stage("lead")]),
+        Fact(DEAL, DealOpened("sales", "lead"), START, START),
+        Fact(DEAL, DealVoided("a test"), START + DAY, START + 5 * DAY),
+    ]
+    playground.holding(recorded(facts))
+    run_to_head(playground.app_url)
+    assert open_visits(playground, START) == 1
+    assert open_visits(playground, START + DAY) == 0
+    assert open_visits(playground, START + DAY, START + 4 * DAY) == 1
+    assert open_visits(playground, START + DAY, START + 5 * DAY) == 0
 
 
 @pytest.mark.skipif(not loan_history.HISTORY.exists(), reason="the real history is not beside this project")

@@ -7,6 +7,7 @@ import pytest
 from infra.postgres import Server, scratch_database
 from tests.store.log import Log
 
+
 @pytest.fixture(scope="session")
 def store_database(server: Server, template_database: str) -> Iterator[Server]:
     """One migrated database for all tests of the log: emptying it is much quicker than making another."""

@@ -1,5 +1,6 @@
 """The log of one test: executors of its own, and eyes that look past them at the tables."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,10 +19,10 @@ from domain.playbook import SetCurrency
 from domain.templates import TAS_PLUS
 from infra.connection import LogConnection
 from infra.executor import Executor
-from infra.requests import Request, Result
 from infra.ids import new_id
 from infra.mapper import decode
 from infra.postgres import Server
+from infra.requests import Request, Result
 
 T = TypeVar("T")
 
@@ -111,7 +112,7 @@ class Log:
         events = self.events()
         assert [e.position for e in events] == list(range(1, len(events) + 1))
         assert self.query("SELECT position FROM dealtrace.log_head") == [(len(events),)]
-        assert all(a.recorded_at <= b.recorded_at for a, b in zip(events, events[1:], strict=False))
+        assert all(a.recorded_at <= b.recorded_at for a, b in itertools.pairwise(events))
         versions: dict[UUID, int] = {}
         for event in events:
             assert event.version == versions.get(event.stream_id, 0) + 1

@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -24,53 +25,68 @@ class Proxy:
         self.url = make_conninfo(url, host=str(folder), port=5432)
         self.lose: Loss = "nothing"
         self.lost = 0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._listening = threading.Event()
+        self._ends: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[object]] = set()
 
     @contextmanager
     def running(self) -> Iterator["Proxy"]:
         """Listen for the length of the block."""
-        self._thread.start()
-        assert self._listening.wait(10)
+        listening: Future[Callable[[], object]] = Future()
+        thread = threading.Thread(target=lambda: asyncio.run(self._listen(listening)), daemon=True)
+        thread.start()
+        stop = listening.result(10)
         try:
             yield self
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
+            stop()
+            thread.join()
 
-    def _run(self) -> None:
-        socket = self._folder / ".s.PGSQL.5432"
-        self._loop.run_until_complete(asyncio.start_unix_server(self._serve, socket))
-        self._listening.set()
-        self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
-        self._loop.close()
+    async def _listen(self, listening: "Future[Callable[[], object]]") -> None:
+        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+        async with await asyncio.start_unix_server(self._serve, self._folder / ".s.PGSQL.5432"):
+            listening.set_result(lambda: loop.call_soon_threadsafe(stopped.set))
+            await stopped.wait()
+        for end in list(self._ends):
+            end.close()
+        await asyncio.gather(*self._serving)
 
     async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        self._ends.add(to_client)
         host, port = self._server.get("host", "localhost"), self._server.get("port", "5432")
-        if host.startswith("/"):
-            server, to_server = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
-        else:
-            server, to_server = await asyncio.open_connection(host, int(port))
-        pair = _Pair(self, to_client, to_server)
-        with suppress(asyncio.CancelledError):
+        try:
+            if host.startswith("/"):
+                server, to_server = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+            else:
+                server, to_server = await asyncio.open_connection(host, int(port))
+            self._ends.add(to_server)
+            pair = _Pair(self, to_client, to_server)
             await asyncio.gather(pair.requests(client), pair.replies(server))
+            for end in (to_client, to_server):
+                with suppress(OSError):
+                    await end.wait_closed()
+            self._ends.discard(to_server)
+        finally:
+            to_client.close()
+            self._ends.discard(to_client)
+            self._serving.discard(task)
 
 
 class _Pair:
     """One client's connection and the one to the server behind it."""
 
-    def __init__(self, proxy: Proxy, to_client: asyncio.StreamWriter, to_server: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, proxy: Proxy, to_client: asyncio.StreamWriter, to_server: asyncio.StreamWriter
+    ) -> None:
         self._proxy = proxy
         self._to_client = to_client
         self._to_server = to_server
         self._losing: Loss = "nothing"
 
     async def requests(self, client: asyncio.StreamReader) -> None:
-        with suppress(ConnectionError, OSError):
+        with suppress(OSError):
             while chunk := await client.read(65536):
                 if COMMIT in chunk and self._proxy.lose != "nothing":
                     self._losing, self._proxy.lose = self._proxy.lose, "nothing"
@@ -84,7 +100,7 @@ class _Pair:
         self._hang_up()
 
     async def replies(self, server: asyncio.StreamReader) -> None:
-        with suppress(ConnectionError, OSError):
+        with suppress(OSError):
             while chunk := await server.read(65536):
                 if self._losing == "the reply":
                     if COMMIT in chunk:

@@ -10,9 +10,9 @@ import pytest
 
 from domain.deal import LogActivity, OpenDeal, WinDeal
 from domain.errors import Overloaded, UnknownDeal
-from infra.requests import Request, Result
 from infra.group_commit import GroupCommit
 from infra.ids import new_id
+from infra.requests import Request, Result
 from tests.store.log import Log, Running, ask, done, wait_until
 
 
@@ -28,7 +28,9 @@ def group_commit(log: Log, **limits: int) -> Iterator[GroupCommit]:
 
 def transactions(log: Log) -> list[int]:
     """How many events each transaction brought, in order."""
-    rows = log.query("SELECT min(notification_id), count(*) FROM dealtrace.events GROUP BY xmin::text ORDER BY 1")
+    rows = log.query(
+        "SELECT min(notification_id), count(*) FROM dealtrace.events GROUP BY xmin::text ORDER BY 1"
+    )
     return [count for _, count in rows]
 
 
@@ -182,7 +184,9 @@ def test_many_threads_each_get_their_own_answer(log: Log) -> None:
     with group_commit(log) as group:
 
         def work(deal: Any) -> list[int]:
-            return [group.run(ask(LogActivity(deal_id=deal, kind="call"))).items[0].version for _ in range(25)]
+            return [
+                group.run(ask(LogActivity(deal_id=deal, kind="call"))).items[0].version for _ in range(25)
+            ]
 
         workers = [Running(lambda d=deal: work(d)) for deal in deals]
         assert [w.result() for w in workers] == [list(range(2, 27))] * 8

@@ -16,8 +16,8 @@ from domain.errors import (
 )
 from domain.playbook import RetireFunnel, SetCurrency
 from domain.templates import CUSTOMER, TAS_PLUS
-from infra.requests import Result
 from infra.ids import new_id
+from infra.requests import Result
 from infra.verify import verify_log
 from tests.store.log import REP, Log, ask, done
 

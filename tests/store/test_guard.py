@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from hypothesis import HealthCheck, given, settings
@@ -22,9 +21,9 @@ from domain.templates import CUSTOMER, TAS_PLUS
 from infra.connection import LogConnection
 from infra.event_store import NewEvent, Unit, append
 from infra.executor import ATTEMPTS, Executor
-from infra.requests import Result
 from infra.ids import new_id
 from infra.mapper import encode
+from infra.requests import Result
 from tests.store.log import Log, Running, ask, done
 from tests.store.replay import assert_every_event_was_rightly_decided, command_for
 
@@ -33,7 +32,9 @@ WITH_A_NEW_STAGE = ReviseFunnel(
     label=NamesInput(en="Longer"),
     stages=(
         *TAS_PLUS.stages,
-        StageInput(key="extra", label=NamesInput(en="Extra"), macro_stage="contract_signed", stall_after_days=9),
+        StageInput(
+            key="extra", label=NamesInput(en="Extra"), macro_stage="contract_signed", stall_after_days=9
+        ),
     ),
 )
 
@@ -113,14 +114,19 @@ def test_two_deals_are_not_merged_into_each_other_at_once(log: Log) -> None:
     with log.held():
         both = [
             Running(lambda m=m: log.executor().execute([ask(m)])[0])
-            for m in (MergeDeal(deal_id=one, into=two, reason="-"), MergeDeal(deal_id=two, into=one, reason="-"))
+            for m in (
+                MergeDeal(deal_id=one, into=two, reason="-"),
+                MergeDeal(deal_id=two, into=one, reason="-"),
+            )
         ]
         log.wait_for_appenders(2)
     answers = [running.result() for running in both]
     assert {isinstance(a, Result) for a in answers} == {True, False}
 
 
-def test_a_version_that_is_the_same_by_chance_is_not_taken_for_the_history_that_was_decided_on(log: Log) -> None:
+def test_a_version_that_is_the_same_by_chance_is_not_taken_for_the_history_that_was_decided_on(
+    log: Log,
+) -> None:
     """Two commands of a group: the first advances to version 2 in its mind, but another process won the deal and
     that is version 2 now. The second, decided on the first, must not pass because 2 is 2.
     """
@@ -180,7 +186,9 @@ STEPS = st.lists(
     st.tuples(
         st.integers(0, 2),  # which process
         st.lists(  # its group: which deal, what
-            st.tuples(st.integers(0, 1), st.sampled_from(["advance", "regress", "win", "reopen", "call", "batch"])),
+            st.tuples(
+                st.integers(0, 1), st.sampled_from(["advance", "regress", "win", "reopen", "call", "batch"])
+            ),
             min_size=1,
             max_size=4,
         ),

@@ -9,8 +9,8 @@ from domain.errors import CommandIdReused, DealExists, UnknownStage
 from domain.event import Actor
 from domain.playbook import RetireFunnel
 from infra.event_store import LedgerRow
-from infra.requests import Request, Result
 from infra.ids import new_id
+from infra.requests import Request, Result
 from tests.store.log import ADMIN, Log, Running, ask, done
 
 
@@ -113,7 +113,9 @@ def test_a_retry_gets_the_first_answer_even_if_it_would_be_refused_today(log: Lo
     request = ask(OpenDeal(deal_id=deal, funnel="tas_plus"), digest=b"1")
     move = ask(AdvanceStage(deal_id=deal, to_stage="bidding"), digest=b"2", expected=(1,))
     first, moved = (done(a) for a in executor.execute([request, move]))
-    done(executor.execute([ask(RetireFunnel(funnel="tas_plus", reason="old")), ask(WinDeal(deal_id=deal))])[1])
+    done(
+        executor.execute([ask(RetireFunnel(funnel="tas_plus", reason="old")), ask(WinDeal(deal_id=deal))])[1]
+    )
     for retrying in (executor, log.executor()):
         assert isinstance(retrying.execute([ask(OpenDeal(deal_id=deal, funnel="tas_plus"))])[0], DealExists)
         opened_again, moved_again = (done(a) for a in retrying.execute([request, move]))
@@ -152,9 +154,7 @@ def test_without_a_digest_nothing_is_remembered(log: Log) -> None:
 
 def test_a_batch_is_remembered_as_one(log: Log) -> None:
     executor = log.start()
-    batch = ask(
-        OpenDeal(funnel="tas_plus", name="a"), OpenDeal(funnel="tas_plus", name="b"), digest=b"batch"
-    )
+    batch = ask(OpenDeal(funnel="tas_plus", name="a"), OpenDeal(funnel="tas_plus", name="b"), digest=b"batch")
     first = done(executor.execute([batch])[0])
     again = done(log.executor().execute([batch])[0])
     assert (again.items, len(first.items)) == (first.items, 2)
@@ -167,7 +167,7 @@ def test_what_is_remembered_holds_no_personal_text(log: Log) -> None:
     executor.execute([ask(RenameDeal(deal_id=deal, name="Geheimnisträger"), digest=b"1")])
     kept = b"".join(bytes(result) for (result,) in log.query("SELECT result FROM dealtrace.command_results"))
     assert kept
-    assert "Geheimnis".encode() not in kept
+    assert b"Geheimnis" not in kept
 
 
 # --- Imports dedupe by their own ledger
@@ -193,7 +193,9 @@ def test_an_imported_row_is_imported_once(log: Log) -> None:
 def test_a_row_that_changes_nothing_is_in_the_ledger_too(log: Log) -> None:
     executor = log.start()
     deal = log.open_deal(executor)
-    row = ask(AdvanceStage(deal_id=deal, to_stage="verification"), origin="import", row=LedgerRow(uuid4(), "crm"))
+    row = ask(
+        AdvanceStage(deal_id=deal, to_stage="verification"), origin="import", row=LedgerRow(uuid4(), "crm")
+    )
     assert [done(executor.execute([row])[0]).repeated for _ in range(2)] == [False, True]
 
 

@@ -56,11 +56,16 @@ def test_each_way_of_losing_a_reply_is_survived(log: Log, proxies: list[Proxy]) 
     assert log.topics(3) == ["deal.activity_logged"] * len(LOSSES)
 
 
-def test_a_whole_group_whose_reply_is_lost_gets_the_answers_it_would_have_got(log: Log, proxies: list[Proxy]) -> None:
+def test_a_whole_group_whose_reply_is_lost_gets_the_answers_it_would_have_got(
+    log: Log, proxies: list[Proxy]
+) -> None:
     executor = log.start()
     one, two = log.open_deal(executor), log.open_deal(executor)
     cut_off = log.executor(proxies[0].url)
-    call, repeated = LogActivity(deal_id=one, kind="call"), ask(LogActivity(deal_id=two, kind="call"), digest=b"1")
+    call, repeated = (
+        LogActivity(deal_id=one, kind="call"),
+        ask(LogActivity(deal_id=two, kind="call"), digest=b"1"),
+    )
     first = done(executor.execute([repeated])[0])
     for process in (executor, cut_off):
         process.stream(one), process.stream(two)
@@ -68,23 +73,25 @@ def test_a_whole_group_whose_reply_is_lost_gets_the_answers_it_would_have_got(lo
     answers = cut_off.execute(
         [
             ask(call),
-            repeated,
             ask(OpenDeal(deal_id=one, funnel="tas_plus")),
             ask(call, LogActivity(deal_id=two, kind="call"), digest=b"2"),
             ask(OpenDeal(funnel="tas_plus", name="x")),
+            repeated,
         ]
     )
     assert proxies[0].lost == 1
-    assert [type(a).__name__ for a in answers] == ["Result", "Result", "DealExists", "Result", "Result"]
-    assert done(answers[1]).items == first.items
-    assert [i.position for a in (answers[0], answers[3], answers[4]) for i in done(a).items] == [6, 7, 8, 9]
+    assert [type(a).__name__ for a in answers] == ["Result", "DealExists", "Result", "Result", "Result"]
+    assert done(answers[4]).items == first.items
+    assert [i.position for a in (answers[0], answers[2], answers[3]) for i in done(a).items] == [6, 7, 8, 9]
     assert log.topics(5) == ["deal.activity_logged"] * 3 + ["deal.opened"]
     assert log.count("vault") == 1
     log.assert_whole()
 
 
 @pytest.mark.slow
-def test_a_thousand_lost_replies_leave_no_duplicate_and_bring_the_first_result(log: Log, proxies: list[Proxy]) -> None:
+def test_a_thousand_lost_replies_leave_no_duplicate_and_bring_the_first_result(
+    log: Log, proxies: list[Proxy]
+) -> None:
     executor = log.start()
     deals = [log.open_deal(executor) for _ in range(CLIENTS)]
     before = len(log.rows())

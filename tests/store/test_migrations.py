@@ -55,7 +55,9 @@ def test_a_migration_that_fails_leaves_nothing_half_done(empty: Server) -> None:
     with pytest.raises(psycopg.errors.DuplicateSchema):
         migrate(empty.owner_url)
     with psycopg.connect(empty.owner_url) as conn:
-        assert conn.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'dealtrace'").fetchall() == [(0,)]
+        assert conn.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'dealtrace'").fetchall() == [
+            (0,)
+        ]
         conn.execute("DROP SCHEMA projection")
     assert migrate(empty.owner_url) == sorted(numbered())
 

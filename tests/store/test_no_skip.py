@@ -32,7 +32,8 @@ class Tail:
     def __init__(self, url: str, table: str, position: str) -> None:
         self._conn = psycopg.connect(url, autocommit=True, application_name="tail")
         self._query = sql.SQL("SELECT {p} FROM {t} WHERE {p} > %s ORDER BY {p} LIMIT 100").format(
-            p=sql.Identifier(position), t=sql.SQL(table)  # type: ignore[arg-type]
+            p=sql.Identifier(position),
+            t=sql.SQL(table),  # type: ignore[arg-type]
         )
         self.seen: list[int] = []
 
@@ -97,14 +98,19 @@ def test_the_same_with_a_sequence_would_be_missed_so_the_test_can_see_it(log: Lo
             assert tail.read() == [2]
         slow.result()
         assert tail.read() == []
-        assert log.query("SELECT id FROM naive.events ORDER BY id") == [(1,), (2,)]  # 1 is there and was never read
+        assert log.query("SELECT id FROM naive.events ORDER BY id") == [
+            (1,),
+            (2,),
+        ]  # 1 is there and was never read
     finally:
         tail.close()
         log.query("DROP SCHEMA naive CASCADE")
 
 
 @pytest.mark.slow
-def test_many_writers_with_rollbacks_conflicts_and_killed_connections_hide_nothing_from_a_reader(log: Log) -> None:
+def test_many_writers_with_rollbacks_conflicts_and_killed_connections_hide_nothing_from_a_reader(
+    log: Log,
+) -> None:
     chance = random.Random(4711)
     executor = log.start()
     for deal in SHARED:

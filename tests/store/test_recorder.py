@@ -53,7 +53,10 @@ def test_the_librarys_own_reader_reads_our_log(log: Log, store: PostgresDatastor
     busy_log(log)
     stock = PostgresApplicationRecorder(store, events_table_name="events")
     assert stock.max_notification_id() == len(log.rows())
-    read = [(n.id, n.originator_id, n.originator_version, n.topic, n.state) for n in stock.select_notifications(1, 99)]
+    read = [
+        (n.id, n.originator_id, n.originator_version, n.topic, n.state)
+        for n in stock.select_notifications(1, 99)
+    ]
     assert read == [(r[0], r[1], r[2], r[3], r[5]) for r in log.rows()]
     deal = log.rows()[-1][1]
     assert [e.originator_version for e in stock.select_events(deal)] == [1, 2, 3]
@@ -136,7 +139,9 @@ def test_events_are_appended_all_or_none(log: Log, recorder: LogRecorder) -> Non
     assert log.topics(2) == ["deal.opened"] * 2
 
 
-def test_the_very_same_events_after_a_lost_reply_get_their_first_positions(log: Log, recorder: LogRecorder) -> None:
+def test_the_very_same_events_after_a_lost_reply_get_their_first_positions(
+    log: Log, recorder: LogRecorder
+) -> None:
     executor = log.start()
     log.open_deal(executor)
     one = stored(log, DealWon("verification"), 2)

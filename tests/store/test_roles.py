@@ -58,9 +58,9 @@ def test_the_owner_could_so_the_refusals_above_are_about_the_role(log: Log) -> N
 
 
 def test_the_application_is_no_superuser_and_owns_nothing_of_the_log(log: Log) -> None:
-    assert log.query("SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = 'dealtrace_app'") == [
-        (False, False, False)
-    ]
+    assert log.query(
+        "SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = 'dealtrace_app'"
+    ) == [(False, False, False)]
     owned = "SELECT count(*) FROM pg_tables WHERE schemaname = 'dealtrace' AND tableowner = 'dealtrace_app'"
     assert log.query(owned) == [(0,)]
 
@@ -73,7 +73,9 @@ def test_the_application_may_make_tables_for_its_projections(log: Log) -> None:
 def test_sql_in_every_string_is_only_a_string(log: Log) -> None:
     executor = log.start()
     evil = "'; DROP TABLE dealtrace.events; -- %s %(x)s {} \\"
-    deal = log.open_deal(executor, owner=evil, region=evil, product_line=evil, name=evil, external={"source": evil, "id": evil})
+    deal = log.open_deal(
+        executor, owner=evil, region=evil, product_line=evil, name=evil, external={"source": evil, "id": evil}
+    )
     executor.execute([ask(WinDeal(deal_id=deal), command_id=evil, digest=b"1", request_id=evil)])
     assert log.events()[2].event.owner == evil
     assert log.events()[3].meta.command_id == evil

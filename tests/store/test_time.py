@@ -1,5 +1,6 @@
 """`recorded_at` never runs backwards, nobody knows the future, and what is known of a deal's state only grows."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -10,8 +11,8 @@ from domain.errors import InTheFuture, OutOfOrder
 from infra.connection import LogConnection
 from infra.event_store import LedgerRow
 from infra.executor import Executor
-from infra.requests import Request, Result
 from infra.ids import new_id
+from infra.requests import Request, Result
 from tests.store.log import Log, ask, done
 
 LONG_AGO = datetime(2011, 10, 1, tzinfo=UTC)
@@ -25,7 +26,9 @@ def claim(*commands: object, at: datetime) -> Request:
 def test_the_clock_of_the_log_never_runs_backwards_when_that_of_the_server_does(log: Log) -> None:
     executor = log.start()
     ahead = datetime.now(UTC) + timedelta(hours=1)
-    log.query("UPDATE dealtrace.log_head SET recorded_at = %s", ahead)  # as if the clock had been set back since
+    log.query(
+        "UPDATE dealtrace.log_head SET recorded_at = %s", ahead
+    )  # as if the clock had been set back since
     deals = [log.open_deal(executor) for _ in range(2)]
     assert [e.recorded_at for e in log.events(2)] == [ahead, ahead]
     claimed = claim(AdvanceStage(deal_id=deals[0], to_stage="bidding"), at=ahead - timedelta(hours=1))
@@ -73,13 +76,19 @@ def test_state_is_not_back_dated_before_the_last_state_and_activities_are(log: L
     for process in (executor, log.executor()):
         refused, logged = process.execute(
             [
-                ask(AdvanceStage(deal_id=deal, to_stage="bidding", occurred_at=LONG_AGO - timedelta(microseconds=1))),
+                ask(
+                    AdvanceStage(
+                        deal_id=deal, to_stage="bidding", occurred_at=LONG_AGO - timedelta(microseconds=1)
+                    )
+                ),
                 ask(LogActivity(deal_id=deal, kind="call", occurred_at=LONG_AGO - timedelta(days=9))),
             ]
         )
         assert isinstance(refused, OutOfOrder)
         done(logged)
-    (advanced,) = executor.execute([ask(AdvanceStage(deal_id=deal, to_stage="bidding", occurred_at=LONG_AGO))])
+    (advanced,) = executor.execute(
+        [ask(AdvanceStage(deal_id=deal, to_stage="bidding", occurred_at=LONG_AGO))]
+    )
     done(advanced)
 
 
@@ -120,7 +129,10 @@ def test_what_moved_no_state_hinders_no_import_in_any_process(log: Log) -> None:
         opened = claim(OpenDeal(deal_id=each, funnel="tas_plus", occurred_at=LONG_AGO), at=LONG_AGO)
         done(executor.execute([opened])[0])
     executor.execute(
-        [ask(LogActivity(deal_id=deal, kind="call")), ask(AdvanceStage(deal_id=other, to_stage="verification"))]
+        [
+            ask(LogActivity(deal_id=deal, kind="call")),
+            ask(AdvanceStage(deal_id=other, to_stage="verification")),
+        ]
     )
     for each in (deal, other):
         moved = claim(AdvanceStage(deal_id=each, to_stage="bidding", occurred_at=LONG_AGO), at=LONG_AGO)
@@ -141,7 +153,7 @@ def test_within_a_group_too_a_claim_does_not_come_before_what_is_recorded_now(lo
     assert [isinstance(a, Result) for a in (opened, owned, called)] == [True] * 3
     assert isinstance(claimed, OutOfOrder)
     states = [e for e in log.events(2) if e.event.GROUP == "state"]
-    assert all(a.known_at <= b.known_at for a, b in zip(states, states[1:], strict=False))
+    assert all(a.known_at <= b.known_at for a, b in itertools.pairwise(states))
     moment = states[-1].recorded_at  # known by now
     for at, accepted in ((moment - timedelta(microseconds=1), False), (moment, True)):
         (answer,) = executor.execute([claim(AdvanceStage(deal_id=deal, to_stage="bidding"), at=at)])

@@ -33,7 +33,9 @@ def refs(log: Log) -> list[TextRef]:
 
 def test_the_text_is_in_the_vault_and_nowhere_else(log: Log) -> None:
     told(log)
-    tables = log.query("SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('dealtrace', 'projection')")
+    tables = log.query(
+        "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('dealtrace', 'projection')"
+    )
     assert ("dealtrace", "vault") in tables
     for schema, table in tables:
         # Every row in PostgreSQL's text form; bytes stand there in hex.
@@ -76,7 +78,9 @@ def test_erasing_a_subject_leaves_the_log_and_its_root_as_they_are(log: Log) -> 
 
 def test_the_text_of_a_refused_command_is_not_kept(log: Log) -> None:
     executor, deal = told(log)
-    executor.execute([ask(WinDeal(deal_id=deal), RenameDeal(deal_id=deal, name="x"), WinDeal(deal_id=UUID(int=1)))])
+    executor.execute(
+        [ask(WinDeal(deal_id=deal), RenameDeal(deal_id=deal, name="x"), WinDeal(deal_id=UUID(int=1)))]
+    )
     executor.execute([ask(OpenDeal(deal_id=deal, funnel="tas_plus", name="again"))])
     assert log.count("vault") == 2
 

@@ -84,10 +84,10 @@ def test_rates_are_the_mean_chance_of_the_pipelines_of_the_last_weeks() -> None:
 def test_a_dated_funnel_asks_for_wins_within_the_month() -> None:
     dated = {
         number: [v._replace(month=2024 * 12 + min(int(versions[0].day + 45) // 30, 11)) for v in versions]
-        for number, versions in World().simulate(8000, 240, 6).items()
+        for number, versions in World().simulate(8000, 240, 7).items()
     }
     histories = histories_of(dated)
-    sample = sample_of(histories, 85, Target.IN_PERIOD)
+    sample = sample_of(histories, 200, Target.IN_PERIOD)
     fitted = fit(sample)
     later = sample_of(histories, 330, Target.IN_PERIOD)
     rows = landmarks(histories, later.cutoff, later.weeks[12:34])
@@ -97,8 +97,8 @@ def test_a_dated_funnel_asks_for_wins_within_the_month() -> None:
     used &= later.rows.at <= later.weeks[33]
     label = later.label[used]
     assert (rows.deal == later.rows.deal[used]).all()
-    assert chance[label >= 0].mean() == pytest.approx(label[label >= 0].mean(), rel=0.15)
-    assert np.abs(fitted.calibration.shift).max() < 0.15
+    assert chance[label >= 0].mean() == pytest.approx(label[label >= 0].mean(), rel=0.1)
+    assert np.abs(fitted.calibration.shift).max() < 0.2
 
 
 def test_a_deal_without_an_expected_month_has_no_chance_within_one() -> None:
