@@ -182,11 +182,9 @@ class Executor:
 
     def _with_ids(self, request: Request) -> Request:
         """Streams that the request opens under a fresh id need not be looked for."""
-        if not any(command.CREATES for command in request.commands):
-            return request
         commands = tuple(command.with_id(new_id) for command in request.commands)
         for command, named in zip(request.commands, commands, strict=True):
-            if named is not command:
+            if named is not command and named.CREATES:
                 self._keep(Stream(named.stream_id()))
         return msgspec.structs.replace(request, commands=commands)
 
@@ -332,7 +330,7 @@ def _decide_one(
     if expected is not None and expected != stream.version:
         raise StaleVersion(expected, stream.version)
     sealed = {
-        name: seal(stream.id, text)
+        name: seal(command.subject_id(), text)
         for name in command.personal_fields()
         if (text := getattr(command, name)) is not None
     }
@@ -343,7 +341,7 @@ def _decide_one(
         playbook=book.state or playbook.EMPTY,
         new_id=new_id,
         sealed={name: text.ref for name, text in sealed.items()},
-        others={other: streams[other].state for other in command.stands_on()},
+        others={other: streams[other] for other in command.stands_on()},
     )
     aggregate = AGGREGATE_OF[type(command)]
     decided = aggregate.decide(command, stream.state, context)
