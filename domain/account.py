@@ -8,7 +8,7 @@ import msgspec
 from pydantic import Field
 
 from domain.command import Command, Context, Label, PersonalText, Reason
-from domain.errors import AccountExists, ContactExists, ContactRetired, UnknownAccount, UnknownContact
+from domain.errors import AccountExists, ContactExists, ContactGone, UnknownAccount, UnknownContact
 from domain.event import Event, Role, TextRef
 from domain.external import External, ExternalInput
 from domain.relations import Attitude, Orientation
@@ -82,7 +82,7 @@ class OverallAttitudeChanged(Event, frozen=True):
     reason: str | None
 
 
-class ContactLeft(Event, frozen=True):
+class ContactRetired(Event, frozen=True):
     """The person is no contact any more."""
 
     TOPIC: ClassVar[str] = "account.contact_retired"
@@ -111,7 +111,7 @@ class Account(msgspec.Struct, frozen=True):
     contacts: dict[UUID, Contact] = {}
 
     def contact(self, contact_id: UUID) -> Contact:
-        """The contact, which is not retired. Raises UnknownContact or ContactRetired."""
+        """The contact, which is not retired. Raises UnknownContact or ContactGone."""
         if contact_id not in self.contacts:
             raise UnknownContact(
                 f"The account has no contact {contact_id}.",
@@ -119,7 +119,7 @@ class Account(msgspec.Struct, frozen=True):
                 accepted="the id of a contact of the account; add-contact adds one",
             )
         if self.contacts[contact_id].retired:
-            raise ContactRetired(
+            raise ContactGone(
                 f"The contact {contact_id} was retired.", field="contact_id", accepted="another contact"
             )
         return self.contacts[contact_id]
@@ -151,7 +151,7 @@ def evolve(account: Account | None, event: Event) -> Account:
             )
         case Account(), OverallAttitudeChanged():
             return _with(account, event.contact_id, attitude=event.to_attitude)
-        case Account(), ContactLeft():
+        case Account(), ContactRetired():
             return _with(account, event.contact_id, retired=True)
     raise TypeError(f"an account does not begin with {event.TOPIC}")
 
@@ -344,5 +344,5 @@ def _change(command: ContactCommand, contact: Contact, context: Context) -> tupl
                 ),
             )
         case RetireContact():
-            return (ContactLeft(command.contact_id, command.reason),)
+            return (ContactRetired(command.contact_id, command.reason),)
     raise TypeError(f"an account knows no command {command.command_name()}")

@@ -191,10 +191,10 @@ class ContactExists(Refusal):
     code = "contact-exists"
 
 
-class ContactRetired(Refusal):
+class ContactGone(Refusal):
     """The contact was retired and takes no more changes."""
 
-    code = "contact-retired"
+    code = "contact-gone"
 
 
 class DealUndated(Refusal):
