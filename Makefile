@@ -61,6 +61,8 @@ format: install ## rewrite the code the way check wants it
 .PHONY: docs
 docs: install ## write the generated pages of docs/ anew
 	@$(BIN)/python -m infra.settings > docs/configuration.md
+	@$(BIN)/python -m domain.event_catalogue > docs/events.md
+	@$(BIN)/python -m api.problems > docs/problems.md
 
 .PHONY: pins
 pins: ## renew constraints.txt with the newest versions that pyproject.toml allows

@@ -13,12 +13,24 @@ T = TypeVar("T")
 
 PATIENCE = 30.0
 """Seconds for which work waits for the database to come back."""
+SILENCE = 10
+"""Seconds for which a writer may say nothing inside a transaction."""
 
 
 def connect(url: str, application_name: str) -> psycopg.Connection[Any]:
-    """An autocommit connection whose times come in UTC."""
-    options = "-c TimeZone=UTC"
-    return psycopg.connect(url, autocommit=True, application_name=application_name, options=options)
+    """An autocommit connection whose times come in UTC, and which the server cuts when it falls silent in the
+    middle of a transaction: a writer that hangs or vanishes must not keep the head of the log locked for long.
+    """
+    options = f"-c TimeZone=UTC -c idle_in_transaction_session_timeout={SILENCE}s"
+    return psycopg.connect(
+        url,
+        autocommit=True,
+        application_name=application_name,
+        options=options,
+        keepalives_idle=SILENCE,
+        keepalives_interval=SILENCE,
+        keepalives_count=3,
+    )
 
 
 class LogConnection:
@@ -33,6 +45,7 @@ class LogConnection:
         self._url = url
         self._patience = patience
         self._conn: LogConnection.Raw | None = None
+        self._others: list[LogConnection] = []
         self._clock_ahead = timedelta()
 
     def run(self, work: Callable[[Raw], T]) -> T:
@@ -42,20 +55,34 @@ class LogConnection:
         while True:
             try:
                 return work(self._connected())
-            except psycopg.OperationalError as error:
-                self.close()
+            except psycopg.Error as error:
+                lost = self._conn is None or self._conn.closed  # whatever the error is called
+                if not lost and not isinstance(error, psycopg.OperationalError):
+                    raise
+                self._drop()
                 if time.monotonic() + pause > give_up_at:
                     raise
                 log.warning("the connection to the log was lost, trying again: %s", str(error).strip())
                 time.sleep(pause)
                 pause = min(pause * 2, 1.0)
 
+    def another(self) -> "LogConnection":
+        """A second connection to the same log, opened when it is first used and closed with this one."""
+        other = type(self)(self._url, patience=self._patience)
+        self._others.append(other)
+        return other
+
     def now(self) -> datetime:
         """The database's clock, from ours and the difference measured when connecting."""
         return datetime.now(UTC) + self._clock_ahead
 
     def close(self) -> None:
-        """Let go of the connection; the next work opens another."""
+        """Let go of the connection, and of those made from it; the next work opens them again."""
+        for other in self._others:
+            other.close()
+        self._drop()
+
+    def _drop(self) -> None:
         if self._conn is not None:
             self._conn.close()
             self._conn = None

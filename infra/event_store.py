@@ -144,6 +144,8 @@ def append(conn: Connection[Any], units: Sequence[Unit], *, after_lost_reply: bo
     a unit whose very bytes stand in the log counts as appended then. Raises psycopg errors; nothing was appended
     then, unless the connection broke during the commit.
     """
+    if not units:
+        return []
     with conn.pipeline(), conn.transaction():
         group = _Group(conn, units, after_lost_reply)
         outcomes = [group.judge(unit) for unit in units]
@@ -182,13 +184,24 @@ class _Group:
         self._ledger: dict[UUID, int] = dict(ledger.fetchall()) if ledger else {}
         self._ours = {state: (position, at) for _, position, at, state in ours.fetchall()} if ours else {}
         self._position = self._head.position
+        self._failed: set[UUID] = set()
         self._events: list[NewEvent] = []
         self._results: list[tuple[Remember, bytes]] = []
         self._rows: list[tuple[LedgerRow, int]] = []
         self._texts: list[Sealed] = []
 
     def judge(self, unit: Unit) -> Outcome:
-        """The unit's outcome; a survivor takes its positions."""
+        """The unit's outcome; a survivor takes its positions.
+
+        The units after it were decided as if it survived. When it does not, the version that they saw may by
+        chance be the present one again, with another history: whoever stands on its streams has to decide anew.
+        """
+        outcome = self._judge(unit)
+        if not isinstance(outcome, Appended):
+            self._failed.update(event.stream_id for event in unit.events)
+        return outcome
+
+    def _judge(self, unit: Unit) -> Outcome:
         if unit.events and unit.events[0].state in self._ours:
             position, recorded_at = self._ours[unit.events[0].state]
             return Appended(position - 1, recorded_at)
@@ -198,7 +211,9 @@ class _Group:
                 return Repeated(known[1]) if known[0] == unit.remember.digest else Reused()
         if unit.row is not None and unit.row.row_key in self._ledger:
             return Imported(self._ledger[unit.row.row_key])
-        moved = tuple(s for s, version in unit.stands_on.items() if self._versions[s] != version)
+        moved = tuple(
+            s for s, version in unit.stands_on.items() if s in self._failed or self._versions[s] != version
+        )
         if moved:
             return Moved(moved)
         return self._take(unit)

@@ -1,143 +1,33 @@
 """Commands in groups: load, decide, append. Each command keeps its own outcome.
 
-Streams that were loaded before are kept as hints. Every decision names the versions it stood on, and the append
-checks them behind the head lock; what stood on a stream that has moved is loaded and decided again.
+Streams that were loaded or decided before are kept as hints. Every decision names the versions it stood on, and the
+append checks them behind the head lock; what stood on a stream that has moved is loaded and decided again.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from psycopg import OperationalError
+import psycopg
 
 from domain import playbook
-from domain.command import Command, Context
-from domain.errors import (
-    CommandIdReused,
-    Contended,
-    InTheFuture,
-    NotAllowed,
-    OutOfOrder,
-    Refusal,
-    StaleVersion,
-)
-from domain.event import Actor, Event, Meta, Origin
-from domain.registry import AGGREGATE_OF
-from domain.stream import Stream, occurrence
+from domain.errors import CommandIdReused, Contended, Refusal
+from domain.stream import Stream
 from infra.connection import LogConnection
-from infra.event_store import (
-    Appended,
-    Imported,
-    LedgerRow,
-    Moved,
-    NewEvent,
-    Outcome,
-    Remember,
-    Repeated,
-    Reused,
-    Unit,
-    append,
-)
+from infra.decisions import WHEN_APPENDED, Decision, decide
+from infra.event_store import Appended, Imported, Moved, Outcome, Repeated, Reused, append
 from infra.ids import new_id
-from infra.mapper import encode
+from infra.requests import Request, Result
 from infra.streams import load_streams
-from infra.vault import Sealed, seal
 
 ATTEMPTS = 12
 """How often a command is decided anew because other writers were quicker."""
 CACHED_STREAMS = 50_000
 
-_WHEN_APPENDED = datetime.max.replace(tzinfo=UTC)
-"""Stands for the `recorded_at` that an event decided just now will get; no source can claim to know it later."""
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One command, or a batch that is done together or not at all, from one actor.
-
-    `digest` identifies the request body under (actor, `command_id`); without it no result is remembered.
-    `expected` holds per command the version it is based on, None for any. Imports give the source's own time of
-    recording and the identity of the row.
-    """
-
-    commands: tuple[Command, ...]
-    actor: Actor
-    command_id: str
-    request_id: str = ""
-    correlation_id: str = ""
-    digest: bytes | None = None
-    expected: tuple[int | None, ...] = ()
-    origin: Origin = "live"
-    source_recorded_at: datetime | None = None
-    row: LedgerRow | None = None
-
-
-class ItemResult(msgspec.Struct, frozen=True):
-    """What became of one command: the stream's version after it, and its events (none: it was so already)."""
-
-    command: str
-    stream_id: UUID
-    version: int
-    position: int
-    event_ids: tuple[UUID, ...]
-
-
-class Result(msgspec.Struct, frozen=True):
-    """What became of a request. `position` is where a reader must have come to see all of it."""
-
-    items: tuple[ItemResult, ...]
-    position: int
-    repeated: bool = False
-
-
-class _Step(msgspec.Struct, frozen=True):
-    """One decided command: its events with their ids, and the stream after them."""
-
-    command: Command
-    stream: Stream
-    events: tuple[tuple[UUID, int, Event, Meta], ...]
-
-    def item(self, first: int) -> ItemResult:
-        name, ids = self.command.command_name(), tuple(event_id for event_id, *_ in self.events)
-        return ItemResult(name, self.stream.id, self.stream.version, first + len(ids), ids)
-
-
-class _Decision(msgspec.Struct):
-    """A request decided on the streams as we believe they are: the steps, or why it is refused."""
-
-    request: Request
-    stands_on: dict[UUID, int]
-    steps: list[_Step] = []
-    texts: list[Sealed] = []
-    refusal: Refusal | None = None
-
-    def result(self, after: int) -> Result:
-        items = []
-        for step in self.steps:
-            items.append(step.item(after))
-            after += len(step.events)
-        return Result(tuple(items), after)
-
-    def unit(self) -> Unit:
-        request = self.request
-        remember = None
-        if request.digest is not None:
-            remember = Remember(request.actor.id, request.command_id, request.digest)
-        if self.refusal is not None:
-            return Unit((), self.stands_on, remember=remember, row=request.row)
-        return Unit(
-            tuple(
-                NewEvent(step.stream.id, version, event.TOPIC, encode(meta, event))
-                for step in self.steps
-                for _, version, event, meta in step.events
-            ),
-            self.stands_on,
-            lambda after: msgspec.json.encode(self.result(after)),
-            remember,
-            request.row,
-            tuple(self.texts),
-        )
+_LEDGER = "SELECT row_key, position FROM dealtrace.import_ledger WHERE row_key = ANY(%b::uuid[])"
 
 
 class Executor:
@@ -145,6 +35,7 @@ class Executor:
 
     def __init__(self, connection: LogConnection) -> None:
         self._log = connection
+        self._reader = connection.another()
         self._known: OrderedDict[UUID, Stream] = OrderedDict()
         self._dry: dict[UUID, Stream] = {}
 
@@ -154,25 +45,29 @@ class Executor:
         A dry run decides everything, on top of the dry runs before it, and writes nothing; its positions are 0.
         Raises psycopg.OperationalError when the database stays out of reach.
         """
-        answers: dict[int, Result | Refusal] = {}
-        waiting = [self._with_ids(request) for request in requests]
-        pending = list(range(len(requests)))
-        for _ in range(ATTEMPTS):
-            decisions = self._decide_all([waiting[i] for i in pending])
-            outcomes = self._rehearse(decisions) if dry_run else self._append(decisions)
-            again = []
-            for i, decision, outcome in zip(pending, decisions, outcomes, strict=True):
-                answer = self._settle(decision, outcome, dry_run)
-                if answer is None:
-                    again.append(i)
+        named = [self._with_ids(request) for request in requests]
+        decisions = self._decide(named, dry_run)
+        outcomes = self._rehearse(decisions) if dry_run else self._append(decisions)
+        return self._settle_all(decisions, outcomes, dry_run)
+
+    def execute_all(self, groups: Iterable[Sequence[Request]]) -> Iterator[list[Result | Refusal]]:
+        """The answers of each group, in order, as `execute` gives them.
+
+        While one group is being appended the next one is taken and decided, as if the first will succeed. What
+        turns out otherwise is decided again, as always when a stream has moved.
+        """
+        with ThreadPoolExecutor(1, thread_name_prefix="append") as background:
+            flying: tuple[list[Decision], Future[list[Outcome]]] | None = None
+            for requests in groups:
+                decisions = self._decide([self._with_ids(request) for request in requests], dry_run=False)
+                if flying is not None:
+                    answers = self._settle_all(flying[0], flying[1].result(), dry_run=False)
+                    flying = decisions, background.submit(self._append, decisions)
+                    yield answers
                 else:
-                    answers[i] = answer
-            pending = again
-            if not pending:
-                break
-        for i in pending:
-            answers[i] = Contended("Other writers were quicker each time.", accepted="the same command again")
-        return [answers[i] for i in range(len(requests))]
+                    flying = decisions, background.submit(self._append, decisions)
+            if flying is not None:
+                yield self._settle_all(flying[0], flying[1].result(), dry_run=False)
 
     def stream(self, stream_id: UUID) -> Stream:
         """The stream as it is believed to be now (after dry runs, as they would leave it)."""
@@ -189,13 +84,19 @@ class Executor:
         return msgspec.structs.replace(request, commands=commands)
 
     def _streams(self, ids: Iterable[UUID]) -> dict[UUID, Stream]:
-        found = {i: s for i in ids if (s := self._dry.get(i) or self._known.get(i)) is not None}
-        missing = [i for i in ids if i not in found]
+        dry, known = self._dry, self._known
+        found: dict[UUID, Stream] = {}
+        missing = []
+        for stream_id in ids:
+            stream = known.get(stream_id) if not dry else dry.get(stream_id) or known.get(stream_id)
+            if stream is None:
+                missing.append(stream_id)
+            else:
+                found[stream_id] = stream
         if missing:
-            loaded = self._log.run(lambda conn: load_streams(conn, missing))
-            for i, stream in loaded.items():
+            for stream_id, stream in self._reader.run(lambda conn: load_streams(conn, missing)).items():
                 self._keep(stream)
-                found[i] = stream
+                found[stream_id] = stream
         return found
 
     def _keep(self, stream: Stream) -> None:
@@ -204,27 +105,36 @@ class Executor:
         if len(self._known) > CACHED_STREAMS:
             self._known.popitem(last=False)
 
+    def _forget(self, stream_id: UUID) -> None:
+        self._known.pop(stream_id, None)
+        self._dry.pop(stream_id, None)
+
     # --- decide
 
-    def _decide_all(self, requests: list[Request]) -> list[_Decision]:
+    def _decide(self, requests: Sequence[Request], dry_run: bool) -> list[Decision]:
+        """Decide every request on top of those before it, as if all of them will be appended."""
         needed = {playbook.STREAM_ID}
         for request in requests:
             for command in request.commands:
                 needed.add(command.stream_id())
                 needed.update(command.stands_on())
-        streams = self._streams(list(needed))
-        decisions = []
+        streams = self._streams(needed)
+        now, decisions = self._reader.now(), []
         for request in requests:
-            decision = _decide(request, streams, self._log.now())
+            decision = decide(request, streams, now)
             if decision.refusal is None:
                 for step in decision.steps:
                     streams[step.stream.id] = step.stream
+                    if dry_run:
+                        self._dry[step.stream.id] = step.stream
+                    else:
+                        self._keep(step.stream)
             decisions.append(decision)
         return decisions
 
     # --- append
 
-    def _append(self, decisions: list[_Decision]) -> list[Outcome]:
+    def _append(self, decisions: Sequence[Decision]) -> list[Outcome]:
         units = [decision.unit() for decision in decisions]
         lost_reply = False
 
@@ -232,33 +142,52 @@ class Executor:
             nonlocal lost_reply
             try:
                 return append(conn, units, after_lost_reply=lost_reply)
-            except OperationalError:
+            except psycopg.Error:
                 lost_reply = True
                 raise
 
         return self._log.run(attempt)
 
-    def _rehearse(self, decisions: list[_Decision]) -> list[Outcome]:
+    def _rehearse(self, decisions: Sequence[Decision]) -> list[Outcome]:
         rows = [d.request.row.row_key for d in decisions if d.request.row is not None]
-        known = dict(
-            self._log.run(
-                lambda conn: conn.execute(
-                    "SELECT row_key, position FROM dealtrace.import_ledger WHERE row_key = ANY(%b::uuid[])",
-                    [rows],
-                ).fetchall()
-            )
-        )
+        known = dict(self._reader.run(lambda conn: conn.execute(_LEDGER, [rows]).fetchall()))
         return [
             Imported(known[d.request.row.row_key])
             if d.request.row is not None and d.request.row.row_key in known
-            else Appended(0, self._log.now())
+            else Appended(0, self._reader.now())
             for d in decisions
         ]
 
     # --- settle
 
-    def _settle(self, decision: _Decision, outcome: Outcome, dry_run: bool) -> Result | Refusal | None:
+    def _settle_all(
+        self, decisions: list[Decision], outcomes: list[Outcome], dry_run: bool
+    ) -> list[Result | Refusal]:
+        """The answers; whatever has moved is decided and appended again, until it comes through."""
+        answers: list[Result | Refusal | None] = [None] * len(decisions)
+        pending = list(range(len(decisions)))
+        for attempt in range(ATTEMPTS):
+            for i, decision, outcome in zip(pending, decisions, outcomes, strict=True):
+                answers[i] = self._settle(decision, outcome)
+            again = [(i, d.request) for i, d in zip(pending, decisions, strict=True) if answers[i] is None]
+            if not again or attempt == ATTEMPTS - 1:
+                break
+            pending = [i for i, _ in again]
+            decisions = self._decide([request for _, request in again], dry_run)
+            outcomes = self._rehearse(decisions) if dry_run else self._append(decisions)
+        contended = Contended("Other writers were quicker each time.", accepted="the same command again")
+        return [contended if answer is None else answer for answer in answers]
+
+    def _settle(self, decision: Decision, outcome: Outcome) -> Result | Refusal | None:
         """The answer, or None when the request must be decided again."""
+        if isinstance(outcome, Appended):
+            if decision.refusal is not None:
+                return decision.refusal
+            for step in decision.steps:
+                self._date(step.stream, outcome.recorded_at)
+            return decision.result(outcome.after)
+        for step in decision.steps:
+            self._forget(step.stream.id)  # it is not as we decided
         match outcome:
             case Repeated(result):
                 return msgspec.structs.replace(msgspec.json.decode(result, type=Result), repeated=True)
@@ -272,129 +201,11 @@ class Executor:
                 )
             case Moved(streams):
                 for stream_id in streams:
-                    self._known.pop(stream_id, None)
-                    self._dry.pop(stream_id, None)
+                    self._forget(stream_id)
                 return None
-            case Appended(after, recorded_at):
-                if decision.refusal is not None:
-                    return decision.refusal
-                for step in decision.steps:
-                    self._remember(step.stream, recorded_at, dry_run)
-                return decision.result(after)
         raise TypeError(f"no such outcome: {outcome!r}")
 
-    def _remember(self, stream: Stream, recorded_at: datetime, dry_run: bool) -> None:
-        if stream.last_known_at == _WHEN_APPENDED:
-            stream = msgspec.structs.replace(stream, last_known_at=recorded_at)
-        if dry_run:
-            self._dry[stream.id] = stream
-        else:
-            self._keep(stream)
-
-
-def _decide(request: Request, streams: dict[UUID, Stream], now: datetime) -> _Decision:
-    stands_on = {playbook.STREAM_ID: streams[playbook.STREAM_ID].version}
-    for command in request.commands:
-        for stream_id in (command.stream_id(), *command.stands_on()):
-            stands_on[stream_id] = streams[stream_id].version
-    decision = _Decision(request, stands_on, [], [])
-    view = streams if len(request.commands) == 1 else dict(streams)
-    for index, command in enumerate(request.commands):
-        try:
-            step = _decide_one(request, index, command, view, now, decision.texts)
-        except Refusal as refusal:
-            refusal.index = index
-            decision.refusal = refusal
-            return decision
-        if view is not streams:
-            view[step.stream.id] = step.stream
-        decision.steps.append(step)
-    return decision
-
-
-def _decide_one(
-    request: Request,
-    index: int,
-    command: Command,
-    streams: dict[UUID, Stream],
-    now: datetime,
-    texts: list[Sealed],
-) -> _Step:
-    stream, book = streams[command.stream_id()], streams[playbook.STREAM_ID]
-    if request.actor.role not in command.ALLOWED:
-        raise NotAllowed(
-            f"The role {request.actor.role} may not {command.command_name()}.",
-            accepted=", ".join(sorted(command.ALLOWED)),
-        )
-    expected = request.expected[index] if request.expected else None
-    if expected is not None and expected != stream.version:
-        raise StaleVersion(expected, stream.version)
-    sealed = {
-        name: seal(command.subject_id(), text)
-        for name in command.personal_fields()
-        if (text := getattr(command, name)) is not None
-    }
-    context = Context(
-        now=now,
-        actor=request.actor,
-        origin=request.origin,
-        playbook=book.state or playbook.EMPTY,
-        new_id=new_id,
-        sealed={name: text.ref for name, text in sealed.items()},
-        others={other: streams[other] for other in command.stands_on()},
-    )
-    aggregate = AGGREGATE_OF[type(command)]
-    decided = aggregate.decide(command, stream.state, context)
-    occurred_at = occurrence(stream, decided, command.occurred_at, now)
-    events = []
-    for event in decided:
-        _check_knowledge(stream, event, request.source_recorded_at, now)
-        known_at = request.source_recorded_at or _WHEN_APPENDED
-        stream = stream.then(event, aggregate.evolve, occurred_at, known_at)
-        meta = _meta(request, command, event, occurred_at, book.version)
-        events.append((meta.event_id, stream.version, event, meta))
-    if decided:
-        texts.extend(sealed.values())
-    return _Step(command, stream, tuple(events))
-
-
-def _meta(request: Request, command: Command, event: Event, occurred_at: datetime, book_version: int) -> Meta:
-    return Meta(
-        event_id=new_id(),
-        schema=event.SCHEMA,
-        partition_key=command.partition_key(),
-        occurred_at=occurred_at,
-        origin=request.origin,
-        actor=request.actor,
-        request_id=request.request_id,
-        command_id=request.command_id,
-        correlation_id=request.correlation_id or request.request_id or request.command_id,
-        causation_id=request.command_id,
-        playbook_version=book_version,
-        source_recorded_at=request.source_recorded_at,
-        corrects=command.corrects,
-    )
-
-
-def _check_knowledge(
-    stream: Stream, event: Event, source_recorded_at: datetime | None, now: datetime
-) -> None:
-    """A source can not know the future, and what it claims to have known of state may not run backwards."""
-    if source_recorded_at is not None and source_recorded_at > now:
-        raise InTheFuture(
-            f"source_recorded_at {source_recorded_at.isoformat()} lies in the future; it is now {now.isoformat()}.",
-            field="source_recorded_at",
-            accepted=f"a time up to {now.isoformat()}",
-        )
-    last = stream.last_known_at
-    if (
-        event.GROUP is not None
-        and source_recorded_at is not None
-        and last is not None
-        and source_recorded_at < last
-    ):
-        raise OutOfOrder(
-            f"The source recorded it at {source_recorded_at.isoformat()}, before what is known already.",
-            field="source_recorded_at",
-            accepted=f"a time from {last.isoformat()} on",
-        )
+    def _date(self, stream: Stream, recorded_at: datetime) -> None:
+        """Now that its last events have their time, say so in what is kept, unless that has moved on."""
+        if stream.last_known_at == WHEN_APPENDED and self._known.get(stream.id) is stream:
+            self._known[stream.id] = msgspec.structs.replace(stream, last_known_at=recorded_at)

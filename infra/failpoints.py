@@ -1,7 +1,7 @@
-"""Named places where a test may end this process or cut its connection. Without the variable they do nothing.
+"""Named places where a test may end or stop this process, or cut its connection. Without the variable: nothing.
 
-`DEALTRACE_FAILPOINTS="append.before_commit=kill@3"` kills the process the third time it gets there;
-`cut` closes the connection instead, as a network would.
+`DEALTRACE_FAILPOINTS="append.before_commit=kill@3"` kills the process the third time it gets there; `stop` lets
+it hang there until it is told to go on, `cut` closes the connection, as a network would.
 """
 
 import os
@@ -16,8 +16,8 @@ def _parse(text: str) -> dict[str, tuple[str, int]]:
     for item in filter(None, text.split(",")):
         name, _, plan = item.partition("=")
         action, _, nth = plan.partition("@")
-        if action not in ("kill", "cut"):
-            raise ValueError(f"{VARIABLE}: {item!r} is not NAME=kill or NAME=cut, with @N for the N-th time")
+        if action not in ("kill", "stop", "cut"):
+            raise ValueError(f"{VARIABLE}: {item!r} is not NAME=kill, =stop or =cut, with @N for the N-th time")
         plans[name] = (action, int(nth or 1))
     return plans
 
@@ -33,6 +33,7 @@ def failpoint(name: str, connection: Any = None) -> None:
     action, nth = _plans[name]
     _reached[name] = _reached.get(name, 0) + 1
     if _reached[name] == nth:
-        if action == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        connection.pgconn.finish()
+        if action == "cut":
+            connection.pgconn.finish()
+        else:
+            os.kill(os.getpid(), signal.SIGKILL if action == "kill" else signal.SIGSTOP)

@@ -10,7 +10,8 @@ from typing import Any
 from psycopg import OperationalError
 
 from domain.errors import Overloaded
-from infra.executor import Executor, Request, Result
+from infra.executor import Executor
+from infra.requests import Request, Result
 
 log = logging.getLogger(__name__)
 

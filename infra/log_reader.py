@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from psycopg import Connection
+from psycopg.rows import TupleRow
 
 from domain.event import Recorded
 from infra.mapper import decode
 
 _COLUMNS = "notification_id, originator_id, originator_version, topic, recorded_at, state"
-_WINDOW = f"SELECT {_COLUMNS} FROM dealtrace.events WHERE notification_id > %b AND notification_id <= %b ORDER BY 1"  # noqa: S608
+_WINDOW = (
+    f"SELECT {_COLUMNS} FROM dealtrace.events WHERE notification_id > %b AND notification_id <= %b ORDER BY 1"  # noqa: S608
+)
 _AT = f"SELECT {_COLUMNS} FROM dealtrace.events WHERE notification_id = ANY(%b) ORDER BY 1"  # noqa: S608
 _RANGE = f"""
 SELECT {_COLUMNS} FROM dealtrace.events
@@ -38,7 +40,7 @@ def read_window(conn: Connection[Any], after: int, upto: int) -> list[Recorded]:
 
     Raises BrokenLog when one is missing, UnknownTopic, Unreadable.
     """
-    rows = conn.execute(_WINDOW, [after, upto]).fetchall()
+    rows = _rows(conn, _WINDOW, [after, upto])
     if len(rows) != upto - after or (rows and (rows[0][0], rows[-1][0]) != (after + 1, upto)):
         raise BrokenLog(f"the log holds {len(rows)} events at positions {after + 1} to {upto}")
     return _decoded(rows)
@@ -46,17 +48,17 @@ def read_window(conn: Connection[Any], after: int, upto: int) -> list[Recorded]:
 
 def read_at(conn: Connection[Any], positions: Sequence[int]) -> list[Recorded]:
     """The events at some positions, in their order."""
-    return _decoded(conn.execute(_AT, [list(positions)]).fetchall())
+    return _decoded(_rows(conn, _AT, [list(positions)]))
 
 
 def read_range(conn: Connection[Any], first: UUID, last: UUID, upto: int) -> list[Recorded]:
     """The events up to a position of the streams with ids from `first` to `last`, stream by stream in order."""
-    return _decoded(conn.execute(_RANGE, [first, last, upto]).fetchall())
+    return _decoded(_rows(conn, _RANGE, [first, last, upto]))
 
 
 def read_streams(conn: Connection[Any], streams: Sequence[UUID], upto: int) -> list[Recorded]:
     """The events up to a position of the named streams, in any order."""
-    return _decoded(conn.execute(_STREAMS, [list(streams), upto]).fetchall())
+    return _decoded(_rows(conn, _STREAMS, [list(streams), upto]))
 
 
 def plan_ranges(conn: Connection[Any], upto: int, events: int) -> list[tuple[UUID, UUID, int]]:
@@ -64,8 +66,14 @@ def plan_ranges(conn: Connection[Any], upto: int, events: int) -> list[tuple[UUI
 
     A stream is never cut, so a range may hold more. The counting stays in the server.
     """
-    return conn.execute(_PLAN, [upto, events]).fetchall()
+    return _rows(conn, _PLAN, [upto, events])
 
 
-def _decoded(rows: list[psycopg.rows.TupleRow]) -> list[Recorded]:
+def _rows(conn: Connection[Any], query: str, parameters: list[Any]) -> list[TupleRow]:
+    # Closing frees the raw result at once; a cursor is part of a cycle, and megabytes would wait for the collector.
+    with conn.cursor() as cursor:
+        return cursor.execute(query, parameters).fetchall()
+
+
+def _decoded(rows: list[TupleRow]) -> list[Recorded]:
     return [decode(*row) for row in rows]

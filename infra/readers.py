@@ -15,6 +15,9 @@ T = TypeVar("T")
 DatabaseError = psycopg.OperationalError
 """The database is away, or took too long."""
 
+MissingTable = psycopg.errors.UndefinedTable
+"""A projection has never run here."""
+
 READERS = 4
 MAX_WAITING = 512
 STATEMENT_SECONDS = 20
@@ -61,7 +64,9 @@ class Readers:
         except psycopg.OperationalError:
             if fresh or not conn.broken:
                 raise
-        conn, _ = self._connection()  # the server was restarted since the last query; reading twice is harmless
+        conn, _ = (
+            self._connection()
+        )  # the server was restarted since the last query; reading twice is harmless
         with conn.transaction():
             return query(conn)
 
@@ -72,7 +77,11 @@ class Readers:
         if conn is not None:
             self._open.discard(conn)
         conn = psycopg.connect(
-            self._url, autocommit=True, application_name="dealtrace query", options=_OPTIONS, connect_timeout=5
+            self._url,
+            autocommit=True,
+            application_name="dealtrace query",
+            options=_OPTIONS,
+            connect_timeout=5,
         )
         self._own.conn = conn
         self._open.add(conn)

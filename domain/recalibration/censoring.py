@@ -10,39 +10,47 @@ from dataclasses import dataclass
 import numpy as np
 
 from domain.recalibration.columns import Floats
-from domain.recalibration.landmark import rates_of_rows
 from domain.recalibration.rate_table import RateTable
 from domain.recalibration.rates import Rates
 from domain.recalibration.sample import Sample
-from domain.recalibration.shrinkage import PRIOR_DEALS
+from domain.recalibration.shrinkage import PRIOR_DEALS, shrink
+
+LARGEST_WEIGHT = 20.0
+"""A weight is capped, since one late row may not speak for a whole stage."""
 
 
 @dataclass(frozen=True)
 class Weighted:
-    """Rates per stage. A weight is capped, since one late row may not speak for a whole stage."""
+    """Rates per stage, shrunk to the rate of all rows."""
 
     m: float = PRIOR_DEALS
-    largest_weight: float = 20.0
     name: str = "ipcw/1"
 
     def fit(self, sample: Sample, weight: Floats | None = None) -> RateTable:
         """Weigh the resolved rows."""
-        votes = np.ones(len(sample.rows)) if weight is None else weight[sample.rows.deal]
-        votes = votes * np.minimum(censoring_weights(sample, votes), self.largest_weight)
-        return RateTable(Rates.rounded(rates_of_rows(sample, votes, weight, by_age=False, m=self.m)))
+        stages, stage = len(sample.histories.stages), sample.rows.stage
+        times = np.ones(sample.histories.deals) if weight is None else weight
+        votes = times[sample.rows.deal] * np.minimum(censoring_weights(sample, times), LARGEST_WEIGHT)
+        rows = np.bincount(stage, votes, minlength=stages)
+        wins = np.bincount(stage, votes * (sample.label == 1), minlength=stages)
+        deals = sample.by_stage.sums(times)[2][:, 0]
+        share = np.divide(wins, rows, out=np.full(stages, np.nan), where=rows > 0)
+        pooled = float(wins.sum() / rows.sum()) if rows.sum() > 0 else np.nan
+        return RateTable(Rates.rounded(shrink(share, deals, pooled, self.m)[:, None]))
 
 
-def censoring_weights(sample: Sample, votes: Floats) -> Floats:
-    """1 / G(t) per row, 0 for unresolved ones; `votes` is how much each row counts in G."""
-    result = np.zeros(len(sample.rows))
-    follow_up = sample.cutoff - sample.rows.at
-    waited = np.maximum(sample.decided_at - sample.rows.at, 0)
-    for stage in range(len(sample.histories.stages)):
-        here = sample.rows.stage == stage
-        order = np.argsort(follow_up[here], kind="stable")
-        possible = follow_up[here][order]
-        heavier = np.append(np.cumsum(votes[here][order][::-1])[::-1], 0.0)
-        resolved = here & sample.resolved
-        followed = heavier[np.searchsorted(possible, np.minimum(waited, follow_up)[resolved])]
-        result[resolved] = np.divide(heavier[0], followed, out=np.zeros(len(followed)), where=followed > 0)
-    return result
+def censoring_weights(sample: Sample, times: Floats) -> Floats:
+    """1 / G(t) per row, 0 for unresolved ones; `times` is how often each deal counts in G.
+
+    Rows of a week have the same possible follow-up, so that G falls in one step per week.
+    """
+    stages, weeks = len(sample.histories.stages), len(sample.weeks)
+    week, stage = np.searchsorted(sample.weeks, sample.rows.at), sample.rows.stage
+    held = np.bincount(stage * weeks + week, times[sample.rows.deal], minlength=stages * weeks)
+    # Followed for t or longer: the rows of all weeks not later than cut-off - t.
+    followed = held.reshape(stages, weeks).cumsum(axis=1)
+    latest = np.searchsorted(
+        sample.weeks, sample.cutoff - np.maximum(sample.decided_at - sample.rows.at, 0), "right"
+    )
+    speaking = followed[stage, np.maximum(latest - 1, 0)] * sample.resolved
+    return np.divide(followed[stage, -1], speaking, out=np.zeros(len(stage)), where=speaking > 0)

@@ -25,14 +25,13 @@ class Entry:
 
     def fit(self, sample: Sample, weight: Floats | None = None) -> RateTable:
         """Count the deals closed by the cut-off."""
-        stages, deals = len(sample.histories.stages), sample.histories.deals
+        stages = len(sample.histories.stages)
         outcome, _ = sample.outcome
         closed = np.isin(outcome, (WON, LOST, ABANDONED))
-        votes = np.ones(deals) if weight is None else weight
-        entered = np.unique(sample.visits.deal * stages + sample.visits.stage)
-        deal, stage = entered // stages, entered % stages
+        votes = np.ones(sample.histories.deals) if weight is None else weight
+        deal, stage = sample.entered
         deal, stage = deal[closed[deal]], stage[closed[deal]]
-        total = np.bincount(stage, votes[deal], minlength=stages)
+        total = np.bincount(stage, votes[deal], minlength=stages).astype(np.float64)
         wins = np.bincount(stage, votes[deal] * (outcome[deal] == WON), minlength=stages)
         pooled = (votes * (outcome == WON)).sum() / votes[closed].sum() if votes[closed].sum() > 0 else np.nan
         share = np.divide(wins, total, out=np.full(stages, np.nan), where=total > 0)

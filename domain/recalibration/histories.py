@@ -51,7 +51,15 @@ class Histories:
     activity_at: Ints = field(default_factory=lambda: ints([]))
 
     def __post_init__(self) -> None:
-        columns = (self.occurred_at, self.known_at, self.state, self.amount, self.close_month, self.grade, self.team)
+        columns = (
+            self.occurred_at,
+            self.known_at,
+            self.state,
+            self.amount,
+            self.close_month,
+            self.grade,
+            self.team,
+        )
         if any(len(column) != len(self.deal) for column in columns):
             raise ValueError("every column of versions needs one element per version")
         if len(self.stall_after) != len(self.stages):

@@ -103,4 +103,3 @@ def landmarks(histories: Histories, cutoff: int, weeks: Sequence[int] | Ints) ->
 def snapshot(histories: Histories, at: int) -> Landmarks:
     """The deals open at one instant, as known then: the pipeline a forecast is made for."""
     return landmarks(histories, at, [at])
-

@@ -23,7 +23,9 @@ class LocalDays:
     @classmethod
     def covering(cls, earliest: int, latest: int, tz: tzinfo) -> "LocalDays":
         """The days from the one that holds `earliest` to the one that holds `latest`, UTC microseconds."""
-        begin, end = ((EPOCH + timedelta(microseconds=t)).astimezone(tz).toordinal() for t in (earliest, latest))
+        begin, end = (
+            (EPOCH + timedelta(microseconds=t)).astimezone(tz).toordinal() for t in (earliest, latest)
+        )
         # A day more at each end, since a clock put back across midnight makes a date return.
         return cls(begin - 2, ints([_midnight(day, tz) for day in range(begin - 1, end + 3)]))
 

@@ -7,14 +7,18 @@ from functools import cached_property
 
 import numpy as np
 
+from domain.recalibration.cells import Cells
 from domain.recalibration.columns import Flags, Ints
 from domain.recalibration.histories import WON, Histories
 from domain.recalibration.labels import UNRESOLVED, Target, labels
 from domain.recalibration.landmarks import Landmarks, landmarks
+from domain.recalibration.visit_counts import VisitIndex, index_visits
 from domain.recalibration.visits import Visits, visits_until
 
+RECENT_WEEKS = 4
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Sample:
     """Histories as known at a cut-off, with their landmark rows and labels.
 
@@ -43,6 +47,39 @@ class Sample:
     def resolved(self) -> Flags:
         """Rows with a label."""
         return self.label != UNRESOLVED
+
+    @cached_property
+    def by_stage(self) -> Cells:
+        """Resolved rows added up by stage."""
+        return Cells.of(self.rows.stage, self.rows.deal, self.label, (self._stages, 1), self.histories.deals)
+
+    @cached_property
+    def by_stage_and_age(self) -> Cells:
+        """Resolved rows added up by stage and age group."""
+        cell = self.rows.stage * 2 + self.rows.stalled
+        return Cells.of(cell, self.rows.deal, self.label, (self._stages, 2), self.histories.deals)
+
+    @cached_property
+    def entered(self) -> tuple[Ints, Ints]:
+        """Deal and stage of everything that was ever entered, each pair once."""
+        pair = np.unique(self.visits.deal * self._stages + self.visits.stage)
+        return pair // self._stages, pair % self._stages
+
+    @cached_property
+    def visit_index(self) -> VisitIndex:
+        """Where each visit is counted, by days of age."""
+        return index_visits(self.visits, self._stages, self.cutoff, self.tz)
+
+    @cached_property
+    def recent(self) -> Landmarks:
+        """Open deals at the cut-off and at the last RECENT_WEEKS week ends; of a dated funnel, dated ones."""
+        weeks = np.unique(np.append(self.weeks[-RECENT_WEEKS:], self.cutoff))
+        rows = landmarks(self.histories, self.cutoff, weeks)
+        return rows if self.target is Target.EVENTUALLY else rows.where(rows.close_month >= 0)
+
+    @property
+    def _stages(self) -> int:
+        return len(self.histories.stages)
 
     @cached_property
     def visits(self) -> Visits:

@@ -36,7 +36,9 @@ def estimated_m(wins: Floats, deals: Floats) -> float:
         return 1e6
     spread = float((deals * (wins / deals - pooled) ** 2).sum())
     size = float(deals.sum() - (deals**2).sum() / deals.sum())
-    between = (spread - chance * (len(deals) - 1)) / (size - (len(deals) - 1)) if size > len(deals) - 1 else 0.0
+    between = (
+        (spread - chance * (len(deals) - 1)) / (size - (len(deals) - 1)) if size > len(deals) - 1 else 0.0
+    )
     rho = min(max(between / chance, 1e-6), 1.0)
     return float((1 - rho) / rho)
 

@@ -58,4 +58,3 @@ def visits_until(histories: Histories, cutoff: int) -> Visits:
         next_state=following[here],
         next_repeat=next_repeat[here],
     )
-

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from importlib.resources import files
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -45,6 +46,14 @@ def migrate(owner_url: str) -> list[int]:
                 conn.execute(known[number].encode())
                 conn.execute("INSERT INTO dealtrace.migrations (number) VALUES (%s)", (number,))
             return todo
+
+
+def not_applied(conn: psycopg.Connection[Any]) -> list[int]:
+    """The numbers of this release's migrations that the database does not have yet."""
+    if conn.execute("SELECT to_regclass('dealtrace.migrations')").fetchone() == (None,):
+        return sorted(numbered())
+    done = {n for (n,) in conn.execute("SELECT number FROM dealtrace.migrations")}
+    return sorted(numbered().keys() - done)
 
 
 def _ensure_app_role(conn: psycopg.Connection) -> None:

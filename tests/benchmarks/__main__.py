@@ -20,7 +20,11 @@ DURABILITY = ("fsync", "synchronous_commit", "full_page_writes", "wal_sync_metho
 
 def main() -> None:
     """Run the benchmarks one after the other on a server of their own (or the one of DATABASE_URL)."""
-    names = [m.name.removeprefix(PREFIX) for m in pkgutil.iter_modules(benchmarks.__path__) if m.name.startswith(PREFIX)]
+    names = [
+        m.name.removeprefix(PREFIX)
+        for m in pkgutil.iter_modules(benchmarks.__path__)
+        if m.name.startswith(PREFIX)
+    ]
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("names", nargs="*", default=[], help=f"which ones (default: all): {', '.join(names)}")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the usual amount of work")

@@ -14,11 +14,12 @@ from domain.money import MoneyInput
 from domain.playbook import SetCurrency
 from domain.templates import TAS_PLUS
 from infra.connection import LogConnection
-from infra.executor import Executor, Request, Result
+from infra.executor import Executor
 from infra.group_commit import Answer, GroupCommit
 from infra.ids import new_id
 from infra.migrations import migrate
 from infra.postgres import Server, scratch_database
+from infra.requests import Request, Result
 from tests.benchmarks.pairs import interleaved, report
 from tests.benchmarks.stock import stock_application
 
@@ -63,7 +64,9 @@ def run(server: Server, scale: float) -> None:
 
         pairs = interleaved(ours, peer)
         group.close()
-    report("load, decide, append: 64 concurrent commands", "commands/s", "eventsourcing, 4 threads", pairs, "20x")
+    report(
+        "load, decide, append: 64 concurrent commands", "commands/s", "eventsourcing, 4 threads", pairs, "20x"
+    )
 
 
 async def _concurrently(group: GroupCommit, deals: list[UUID], each: int, amounts: Iterator[int]) -> float:

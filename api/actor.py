@@ -1,0 +1,81 @@
+"""Who sends a request: the one place that says so. Denied by default.
+
+For now two headers name the actor, and they are believed from this machine only.
+"""
+
+from ipaddress import ip_address
+from typing import Any, get_args
+
+from api.refusals import HeadersNotTrusted, Unauthenticated
+from domain.event import Actor, Role
+
+ROLES = tuple(role for role in get_args(Role) if role != "system")
+"""The roles that may come from outside."""
+
+ACTOR_ID, ACTOR_ROLE = b"x-actor-id", b"x-actor-role"
+
+
+class NotLoopback(Exception):
+    """Actor headers would be believed from other machines; the server does not start."""
+
+
+def require_loopback(host: str) -> None:
+    """Raises NotLoopback unless a server bound to this host can be reached from this machine only."""
+    if not _is_loopback(host):
+        raise NotLoopback(
+            f"Actor headers stand in for authentication, so the server may only listen on 127.0.0.1 or ::1, not {host}."
+        )
+
+
+def verified_actor(scope: Any) -> Actor:
+    """The actor of an ASGI request.
+
+    Raises HeadersNotTrusted when the request did not come over the loopback, Unauthenticated when it names nobody.
+    """
+    _refuse_strangers(scope)
+    sent = [(name, value) for name, value in scope["headers"] if name in (ACTOR_ID, ACTOR_ROLE)]
+    headers = dict(sent)
+    if len(headers) < len(sent):
+        raise Unauthenticated("The request says twice who sends it.", accepted="each header once")
+    try:
+        actor_id = headers.get(ACTOR_ID, b"").decode("utf-8").strip()
+    except UnicodeDecodeError:
+        actor_id = ""
+    role = headers.get(ACTOR_ROLE, b"").decode("latin-1").strip()
+    if not actor_id or len(actor_id) > 200 or not actor_id.isprintable():
+        raise Unauthenticated(
+            "The request does not say who sends it.", field="X-Actor-Id", accepted="1 to 200 printable characters"
+        )
+    for known in ROLES:
+        if role == known:
+            return Actor(id=actor_id, role=known, auth="header")
+    raise Unauthenticated(
+        "The request does not say in which role it is sent.", field="X-Actor-Role", accepted=", ".join(ROLES)
+    )
+
+
+def _refuse_strangers(scope: Any) -> None:
+    """The socket, the sender and the name used must all be of this machine.
+
+    The name, so that a web page can not reach the server by a name of its own that resolves to the loopback.
+    """
+    server, client = scope.get("server"), scope.get("client")
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+    for place in (server[0] if server else None, client[0] if client else None, _without_port(host) or None):
+        if place is not None and not _is_loopback(place):
+            raise HeadersNotTrusted("Actor headers are believed over the loopback only.", accepted="127.0.0.1 or ::1")
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower().removesuffix(".") == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

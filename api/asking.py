@@ -1,0 +1,109 @@
+"""Every query as a route of its own: parameters checked, asked on a reading connection, answered as bytes."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, NamedTuple, get_type_hints
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import params as p
+from api import queries
+from api.actor import verified_actor
+from api.body import checked_params
+from api.refusals import InvalidParameters, NotYetVisible
+from infra.readers import Readers
+
+PATIENCE = 2.0
+"""Seconds for which a query waits to reflect `min_position`."""
+PAUSE = 0.025
+
+
+class QueryRoute(NamedTuple):
+    """Where a query lives; `{names}` in the path are fields of its parameters."""
+
+    path: str
+    query: Callable[[Any, Any], Any]
+
+    @property
+    def name(self) -> str:
+        """What the query is called."""
+        return self.query.__name__.replace("_", "-")
+
+    @property
+    def params(self) -> type[p.Params]:
+        """What may be asked."""
+        model: type[p.Params] = get_type_hints(self.query)["params"]
+        return model
+
+    @property
+    def answer(self) -> Any:
+        """The struct that is answered."""
+        return get_type_hints(self.query)["return"]
+
+
+ROUTES = (
+    QueryRoute("/v1/funnels", queries.funnels),
+    QueryRoute("/v1/funnels/{funnel}", queries.funnel),
+    QueryRoute("/v1/macro-stages", queries.rollup),
+    QueryRoute("/v1/funnels/{funnel}/snapshot", queries.snapshot),
+    QueryRoute("/v1/funnels/{funnel}/snapshot/deals", queries.snapshot_deals),
+    QueryRoute("/v1/funnels/{funnel}/dwell", queries.dwell),
+    QueryRoute("/v1/deals", queries.deals),
+    QueryRoute("/v1/deals/{deal_id}", queries.deal),
+    QueryRoute("/v1/deals/{deal_id}/timeline", queries.timeline),
+    QueryRoute("/v1/projections", queries.projections),
+    QueryRoute("/v1/log", queries.log),
+)
+
+
+class OneQuery:
+    """The endpoint of one query."""
+
+    def __init__(self, route: QueryRoute, readers: Readers) -> None:
+        self._query = route.query
+        self._params = route.params
+        self._readers = readers
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer the query."""
+        trace = request.scope["trace"]
+        trace.actor = verified_actor(request.scope)
+        params = checked_params(self._params, _texts(request))
+        await self._wait_for(getattr(params, "min_position", None))
+        body, version, trace.position = await self._readers.run(lambda conn: self._ask(conn, params))
+        headers = {} if version is None else {"ETag": f'"{version}"'}
+        return Response(body, 200, headers, "application/json")
+
+    def _ask(self, conn: Any, params: p.Params) -> tuple[bytes, int | None, int | None]:
+        answer = self._query(conn, params)
+        return queries.encode(answer), getattr(answer, "version", None), getattr(answer, "position", None)
+
+    async def _wait_for(self, position: int | None) -> None:
+        """Raises NotYetVisible when the projections do not get there in time, InvalidParameters when they never can."""
+        if position is None:
+            return
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + PATIENCE
+        while (reached := await self._readers.run(queries.reflected)).position < position:
+            if position > reached.head:
+                raise InvalidParameters(
+                    f"The log ends at position {reached.head}.", field="min_position", accepted=f"up to {reached.head}"
+                )
+            if loop.time() > give_up_at:
+                raise NotYetVisible(
+                    f"The projections have come to position {reached.position}, not yet to {position}.",
+                    field="min_position",
+                    accepted=f"up to {reached.position} now",
+                )
+            await asyncio.sleep(PAUSE)
+
+
+def _texts(request: Request) -> dict[str, str]:
+    """The parameters of path and query string by name. Raises InvalidParameters for one that stands there twice."""
+    found = dict(request.path_params)
+    for name, text in request.query_params.multi_items():
+        if name in found:
+            raise InvalidParameters("A parameter stands there twice.", field=name[:100])
+        found[name] = text
+    return found

@@ -1,0 +1,115 @@
+"""Request bodies: read with a limit, parsed strictly, checked against a model, with errors in clear words."""
+
+from typing import Any, TypeVar
+
+import msgspec
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect, Request
+
+from api.problems import FieldError, shortened
+from api.refusals import BodyTooLarge, InvalidFields, InvalidParameters, MalformedJson, NotJson
+from api.strict_json import parse
+from domain.errors import Refusal
+
+MAX_COMMAND = 1024 * 1024
+MAX_BATCH = 8 * 1024 * 1024
+MOST_ERRORS = 20
+
+M = TypeVar("M", bound=BaseModel)
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+async def read_object(request: Request, limit: int) -> dict[str, Any]:
+    """The body as a JSON object. Raises NotJson, BodyTooLarge, MalformedJson or InvalidFields."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise NotJson("The body must be JSON.", field="Content-Type", accepted="application/json")
+    value = parse(await _read(request, limit))
+    if not isinstance(value, dict):
+        raise InvalidFields("The body must be a JSON object.", accepted='an object such as {"to_stage": "bidding"}')
+    return value
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    """The body's bytes; stops reading as soon as there are too many."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > limit:
+        raise _too_large(limit)
+    chunks, size = [], 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise MalformedJson("The body broke off.") from None
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge("The body is too large.", accepted=f"up to {limit // 1024 // 1024} MiB")
+
+
+def canonical(value: Any) -> bytes:
+    """One spelling of a JSON value: the same whatever the order of names and the white space."""
+    try:
+        return _encode(value)
+    except OverflowError:
+        raise InvalidFields("A whole number is too large.", accepted="numbers of 64 bits") from None
+
+
+def checked(model: type[M], canonical_body: bytes) -> M:
+    """The model of a canonical JSON object, without any guessing of types. Raises InvalidFields."""
+    try:
+        return model.model_validate_json(canonical_body, strict=True)
+    except ValidationError as error:
+        raise invalid(error, InvalidFields) from None
+
+
+def checked_params(model: type[M], params: dict[str, Any]) -> M:
+    """The model of texts from path and query string. Raises InvalidParameters."""
+    try:
+        return model.model_validate(params)
+    except ValidationError as error:
+        raise invalid(error, InvalidParameters) from None
+
+
+def invalid(error: ValidationError, kind: type[Refusal]) -> Refusal:
+    """What a model says, as a refusal that names the fields and what they accept; never what was sent."""
+    found = [_field_error(e) for e in error.errors(include_url=False, include_input=False)[:MOST_ERRORS]]
+    first = found[0]
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    refusal = kind(
+        f"{first.field}: {first.detail}{more}." if first.field else f"{first.detail}{more}.",
+        field=first.field or None,
+        accepted=first.accepted,
+    )
+    refusal.errors = found  # type: ignore[attr-defined]
+    return refusal
+
+
+def _field_error(error: Any) -> FieldError:
+    """One of pydantic's errors in our words. `loc` may hold names the sender chose, so it is cut."""
+    field = ".".join(shortened(str(part), 100) for part in error["loc"][:6])
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "extra_forbidden":
+            return FieldError(field, "there is no such field")
+        case "missing":
+            return FieldError(field, "is missing")
+        case "value_error":
+            return FieldError(field, shortened(str(context["error"])))
+        case "literal_error":
+            return FieldError(field, "is not one of the known words", context["expected"])
+        case "string_pattern_mismatch":
+            return FieldError(field, "is not written as it must be", f"text that matches {context['pattern']}")
+        case "timezone_aware":
+            return FieldError(field, "has no offset from UTC", "a time such as 2026-03-02T09:30:00Z")
+        case "datetime_type" | "datetime_parsing" | "datetime_from_date_parsing":
+            return FieldError(field, "is not a time", "a time such as 2026-03-02T09:30:00Z")
+        case "date_type" | "date_parsing" | "date_from_datetime_parsing" | "date_from_datetime_inexact":
+            return FieldError(field, "is not a day", "a day such as 2026-03-31")
+        case "uuid_type" | "uuid_parsing":
+            return FieldError(field, "is not an id", "a UUID")
+    return FieldError(field, shortened(error["msg"].replace("Input should", "should")))

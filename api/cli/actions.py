@@ -1,0 +1,126 @@
+"""The verbs that do: every command of the registry, with its fields as options, or as JSON."""
+
+import getpass
+import sys
+from contextlib import suppress
+from typing import Annotated, Any, Literal
+
+import typer
+
+from api.actor import ROLES
+from api.body import canonical, checked
+from api.cli.data import body, opened, writing
+from api.cli.failure import USAGE, Failure
+from api.cli.options import option, verb_taking
+from api.cli.terminal import note, write_answer
+from api.commands import ROUTES, answer
+from api.strict_json import parse
+from domain.command import Command
+from domain.errors import Refusal
+from domain.event import Actor
+from domain.registry import COMMANDS
+from infra.ids import new_id
+from infra.requests import Request
+
+RoleName = Literal[
+    "rep", "manager", "director", "sales_operations", "analyst", "auditor", "admin", "integration"
+]
+assert set(RoleName.__args__) == set(ROLES)  # type: ignore[attr-defined]
+
+EXAMPLES = {
+    "open-deal": "--funnel tas_plus --name 'Sensors for a dairy' --owner anna --amount '48000 EUR'",
+    "advance-stage": "DEAL --to-stage initiation",
+    "regress-stage": "DEAL --to-stage verification --reason 'The budget was cut.'",
+    "revise-amount": "DEAL --amount '52000 EUR'",
+    "log-activity": "DEAL --kind visit --by anna --occurred-at 2026-03-02T09:30:00Z",
+    "reopen-deal": "DEAL --to-stage bidding --reason 'They asked us again.'",
+    "define-funnel": '--funnel partner --label \'{"en": "Partner"}\' --stages \'{"key": "lead", ...}\'',
+}
+
+_WHO: tuple[Any, ...] = (
+    option(
+        "actor", str | None, None, "--as", metavar="NAME", help="Who does it. Default: who is logged in here."
+    ),
+    option("role", RoleName, "admin", "--role", metavar="ROLE", help=f"In which role: {', '.join(ROLES)}."),
+    option(
+        "based_on",
+        int | None,
+        None,
+        "--if-match",
+        metavar="VERSION",
+        help="Refuse unless it has this version.",
+    ),
+    option(
+        "form",
+        Literal["text", "json"],
+        "text",
+        "--format",
+        help="A sentence, or the body of the HTTP answer.",
+    ),
+)
+
+
+def add_actions(app: typer.Typer) -> None:
+    """Give the program `do` with a verb per command, and `command` for JSON."""
+    actions = typer.Typer(
+        no_args_is_help=True, help="Do something: one verb per command, one option per field."
+    )
+    for name, command in COMMANDS.items():
+        example = EXAMPLES.get(name, "DEAL" if "deal_id" in command.model_fields else "")
+        actions.command(
+            name,
+            help=(command.__doc__ or "").strip().splitlines()[0],
+            epilog=f"Example:  dealtrace do {name} {example}".rstrip(),
+        )(verb_taking(command, _do, *_WHO))
+    app.add_typer(
+        actions, name="do", rich_help_panel="Change", epilog="Example:  dealtrace do advance-stage --help"
+    )
+    app.command(
+        "command",
+        rich_help_panel="Change",
+        epilog='Example:  dealtrace command set-currency \'{"currency": "EUR"}\'',
+    )(do_json)
+
+
+def do_json(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The command, such as advance-stage.")],
+    fields: Annotated[
+        str, typer.Argument(metavar="JSON", help="Its fields as a JSON object, or - for stdin.")
+    ],
+    actor: Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who does it.")] = None,
+    role: Annotated[RoleName, typer.Option("--role", metavar="ROLE", help="In which role.")] = "admin",
+    based_on: Annotated[int | None, typer.Option("--if-match", metavar="VERSION")] = None,
+) -> None:
+    """Do any command, given as JSON; prints the body of the HTTP answer."""
+    if name not in COMMANDS:
+        raise Failure(f"There is no command {name!r}.", f"one of {', '.join(COMMANDS)}", USAGE)
+    text = sys.stdin.buffer.read() if fields == "-" else fields.encode("utf-8", "surrogateescape")
+    _do(checked(COMMANDS[name], canonical(parse(text))), actor, role, based_on, "json")
+
+
+def _do(
+    command: Command, actor: str | None, role: RoleName, based_on: int | None, form: Literal["text", "json"]
+) -> None:
+    request = Request(
+        commands=(command,),
+        actor=Actor(actor or _logged_in(), role, "cli"),
+        command_id=str(new_id()),
+        expected=(based_on,),
+    )
+    with opened() as server, writing(server) as (_, executor):
+        (outcome,) = executor.execute([request])
+    if isinstance(outcome, Refusal):
+        raise outcome
+    (item,) = outcome.items
+    if form == "json":
+        write_answer(body(answer(ROUTES[item.command], item)))
+    elif item.event_ids:
+        note(f"Done: {item.stream_id} has version {item.version}, the log stands at {item.position}.")
+    else:
+        note(f"It was so already: {item.stream_id} has version {item.version}.")
+
+
+def _logged_in() -> str:
+    with suppress(OSError, KeyError, ImportError):
+        return getpass.getuser()
+    return "cli"

@@ -1,0 +1,63 @@
+"""The verbs that ask: one per query of `api/queries.py`, with its parameters as options."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import typer
+
+from api import params as p
+from api import queries
+from api.cli.data import ask, body
+from api.cli.options import option, verb_taking
+from api.cli.terminal import Format, show
+
+
+class Question(NamedTuple):
+    """A verb, the query it asks, and how it is typed."""
+
+    verb: str
+    query: Callable[[Any, Any], Any]
+    params: type[p.Params]
+    example: str
+
+
+QUESTIONS = (
+    Question(
+        "funnel", queries.snapshot, p.SnapshotParams, "--funnel tas_plus --as-of 2026-01-31T23:00:00+01:00"
+    ),
+    Question(
+        "funnel-deals",
+        queries.snapshot_deals,
+        p.SnapshotDealsParams,
+        "--funnel tas_plus --stage bidding --limit 10",
+    ),
+    Question("dwell", queries.dwell, p.DwellParams, "--funnel tas_plus --owner anna"),
+    Question("deals", queries.deals, p.DealsParams, "--status open --sort amount --limit 10"),
+    Question("deal", queries.deal, p.OneDeal, "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11"),
+    Question("timeline", queries.timeline, p.TimelineParams, "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11"),
+    Question("funnels", queries.funnels, p.NoParams, "--format json"),
+)
+
+FORMAT = option(
+    "form", Format, "table", "--format", help="A table for people, the body of the HTTP answer, or rows."
+)
+
+
+def add_questions(app: typer.Typer) -> None:
+    """Give the program every question."""
+    for question in QUESTIONS:
+        meaning = (question.query.__doc__ or "").strip().splitlines()[0]
+        app.command(
+            question.verb,
+            help=meaning,
+            epilog=f"Example:  dealtrace {question.verb} {question.example}",
+            rich_help_panel="Ask",
+        )(verb_taking(question.params, _asking(question), FORMAT))
+
+
+def _asking(question: Question) -> Callable[..., None]:
+    def body_of_verb(params: Any, form: Format) -> None:
+        answer = ask(question.query, params)
+        show(answer, body(answer), form)
+
+    return body_of_verb

@@ -1,0 +1,104 @@
+"""The verbs about the machinery: how far the projections are, rebuilding them, and the log itself."""
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from api import params as p
+from api import queries
+from api.cli.data import ask_log, body, catch_up, opened, read
+from api.cli.failure import USAGE, Failure
+from api.cli.options import verb_taking
+from api.cli.questions import FORMAT
+from api.cli.terminal import Format, note, progress, show
+from infra.event_store import read_head
+from infra.verify import Verification, verify_log
+from projections.engine.catalogue import catalogue, chosen
+from projections.engine.description import Projection
+from projections.engine.digests import digest
+from projections.engine.rebuilding import Cancelled, RebuildRunning, rebuild
+
+Form = Annotated[Format, typer.Option("--format", help="A table for people, JSON, or rows.")]
+
+
+def add_upkeep(app: typer.Typer) -> None:
+    """Give the program `projections`, `log` and `verify`."""
+    app.command(
+        "log", help="Where the log stands: its id, epoch and position.", rich_help_panel="Look after",
+        epilog="Example:  dealtrace log --format json",
+    )(verb_taking(p.NoParams, _log, FORMAT))  # fmt: skip
+    app.command("verify", rich_help_panel="Look after", epilog="Example:  dealtrace verify")(verify)
+    projections = typer.Typer(
+        no_args_is_help=True, help="What is computed from the log: status, rebuild, digest."
+    )
+    projections.command(
+        "status", help="How far each projection has come.", epilog="Example:  dealtrace projections status"
+    )(verb_taking(p.NoParams, _status, FORMAT))
+    projections.command("rebuild", epilog="Example:  dealtrace projections rebuild")(rebuild_some)
+    projections.command("digest", epilog="Example:  dealtrace projections digest --format json")(digests)
+    app.add_typer(projections, name="projections", rich_help_panel="Look after")
+
+
+def verify(form: Form = "table") -> None:
+    """Read the whole log and check it: positions and versions without gaps, readable bytes; gives the log root."""
+    with opened() as server, progress("Reading the log") as bar:
+        head = read(server, read_head)
+        found: Verification = read(
+            server, lambda conn: verify_log(conn, progress=lambda at: bar.at(at, head.position))
+        )
+    show(found, body(found), form)
+    if found.problems:
+        raise Failure(
+            f"The log is not whole: {len(found.problems)} problems.", "restore a backup; nothing was changed"
+        )
+    note("The log is whole.")
+
+
+def rebuild_some(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Which ones. Default: all.")
+    ] = None,
+    processes: Annotated[int | None, typer.Option("--processes", help="Default: one per CPU.")] = None,
+) -> None:
+    """Make projections anew from the whole log, beside the old ones, and switch over when they are ready."""
+    wanted = [projection.name for projection in _named(names)]
+    with opened() as server, progress(f"Rebuilding {', '.join(wanted)}") as bar:
+        try:
+            rebuild(server.app_url, wanted, processes=processes, progress=bar.at)
+        except (RebuildRunning, Cancelled) as error:
+            raise Failure(str(error), "the same again goes on from there") from None
+    note(f"Rebuilt {', '.join(wanted)}.")
+
+
+def digests(form: Form = "table") -> None:
+    """One hash per projection over all its rows: the same however they came to be."""
+    with opened() as server:
+        catch_up(server)
+        found = read(server, lambda conn: [Digest(p.name, p.version, digest(conn, p)) for p in chosen()])
+    show(found, body(found), form)
+
+
+class Digest(msgspec.Struct, frozen=True):
+    """The digest of one projection, in hex."""
+
+    projection: str
+    version: int
+    digest: str
+
+
+def _named(names: list[str] | None) -> list[Projection]:
+    try:
+        return chosen(names)
+    except KeyError as unknown:
+        raise Failure(f"{unknown.args[0]}.".capitalize(), f"one of {', '.join(catalogue())}", USAGE) from None
+
+
+def _log(params: p.NoParams, form: Format) -> None:
+    answer = ask_log(queries.log, params)
+    show(answer, body(answer), form)
+
+
+def _status(params: p.NoParams, form: Format) -> None:
+    answer = ask_log(queries.projections, params)
+    show(answer, body(answer), form)

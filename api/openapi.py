@@ -1,0 +1,362 @@
+"""The OpenAPI document, from the same tables as the routes: commands, queries, problems."""
+
+import copy
+import inspect
+import json
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+from pydantic.json_schema import models_json_schema
+
+from api import asking, commands, problems, queries, system
+from api import params as p
+from api import refusals as r
+from api.actor import ROLES
+from api.batch import MOST_COMMANDS
+from domain import errors as d
+from domain.errors import Refusal
+
+Json = dict[str, Any]
+_REF = "#/components/schemas/{}"
+
+_COMMON = (r.InvalidParameters, r.AddressTooLong, r.InternalError, d.Overloaded, r.DatabaseAway)
+_ACTOR = (r.Unauthenticated, r.HeadersNotTrusted)
+_QUERY = (*_COMMON, *_ACTOR, r.InvalidCursor, r.NotYetVisible)
+_BODY = (r.MalformedJson, r.BodyTooLarge, r.NotJson, r.InvalidFields, r.VersionMissing)
+_DOMAIN = tuple(refusal for refusal in problems.TABLE if refusal.__module__ == d.__name__)
+_COMMAND = (*_COMMON, *_ACTOR, *_BODY, *_DOMAIN)
+
+_ACTOR_HEADERS = [
+    {
+        "name": "X-Actor-Id",
+        "in": "header",
+        "required": True,
+        "description": "Who sends it. Believed from this machine only.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
+        "example": "rep-7",
+    },
+    {
+        "name": "X-Actor-Role",
+        "in": "header",
+        "required": True,
+        "description": "In which role.",
+        "schema": {"type": "string", "enum": list(ROLES)},
+        "example": "rep",
+    },
+]
+_TRACE_HEADERS = [
+    {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": meaning,
+        "schema": {"type": "string"},
+    }
+    for name, meaning in (
+        ("X-Request-ID", "Names the request in logs and events: up to 128 letters, digits and ._:/+=@- (otherwise a fresh id does)."),
+        ("X-Correlation-ID", "Names what several requests belong to; the request id otherwise."),
+    )
+]
+_KEY_HEADER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Makes a retry safe: the same key with the same request gets the first answer, for 30 days.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "example": "4f7c1c1e-0a52-4d0c-9c39-2a8b4ad1f0aa",
+}
+
+
+def document() -> bytes:
+    """The document as JSON."""
+    schemas = _Schemas()
+    paths: dict[str, Json] = {}
+    for route in commands.ROUTES.values():
+        paths.setdefault(route.path, {})["post"] = _command(route, schemas)
+    paths["/v1/commands"] = {"post": _batch(schemas)}
+    for query in asking.ROUTES:
+        paths.setdefault(query.path, {})["get"] = _query(query, schemas)
+    paths |= _system(schemas)
+    return json.dumps(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "dealtrace",
+                "version": version("dealtrace"),
+                "summary": "The system of record for how B2B deals change",
+                "description": "Commands change deals and the playbook, one event at a time; queries answer about "
+                "any moment. Answers that are not a success are problems (RFC 9457), explained at `/problems`.",
+            },
+            "servers": [{"url": "/"}],
+            "paths": paths,
+            "components": {"schemas": schemas.components()},
+        },
+        ensure_ascii=False,
+    ).encode()
+
+
+class _Schemas:
+    """The components: structs that are answered, and commands that are sent, by name."""
+
+    def __init__(self) -> None:
+        self._structs: list[Any] = [problems.Problem]
+        inputs = [(route.command, "validation") for route in commands.ROUTES.values()]
+        _, found = models_json_schema(inputs, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+        self._defs: dict[str, Json] = found["$defs"]
+        self._bodies: dict[str, Json] = {}
+
+    def of_struct(self, struct: Any) -> Json:
+        """A reference to the schema of a struct."""
+        self._structs.append(struct)
+        (schema,), _ = msgspec.json.schema_components([struct], ref_template=_REF.replace("{}", "{name}"))
+        return schema
+
+    def of_body(self, route: commands.CommandRoute) -> Json:
+        """A reference to the schema of a command's body: the command without the id that the address holds."""
+        schema = copy.deepcopy(self._defs[route.command.__name__])
+        if route.id_in_path is not None:
+            del schema["properties"][route.id_in_path]
+            schema["required"] = [name for name in schema.get("required", []) if name != route.id_in_path]
+        return self._body(route.command.__name__, schema)
+
+    def of_item(self, route: commands.CommandRoute) -> Json:
+        """A reference to the schema of a command as an item of a batch."""
+        schema = copy.deepcopy(self._defs[route.command.__name__])
+        schema["properties"] = {"command": {"const": route.name, "type": "string"}, **schema["properties"]}
+        schema["required"] = ["command", *schema.get("required", [])]
+        if not route.creates:
+            schema["properties"]["if_match"] = {
+                "anyOf": [{"type": "integer", "minimum": 0, "maximum": 10**18 - 1}, {"const": "*", "type": "string"}],
+                "description": "The version that the stream has when the command's turn comes; * for any.",
+            }
+        if route.needs_version:
+            schema["required"].append("if_match")
+        return self._body(f"{route.command.__name__}Item", schema)
+
+    def example(self, schema: Json) -> Any:
+        """An example of a schema: what its fields say for themselves, and the least that is valid otherwise."""
+        if "$ref" in schema:
+            name = schema["$ref"].rpartition("/")[2]
+            return self.example(self._bodies.get(name) or self._defs[name])
+        for word in ("example", "const", "default"):
+            if word in schema:
+                return schema[word]
+        for word in ("examples", "enum"):
+            if word in schema:
+                return schema[word][0]
+        for word in ("anyOf", "oneOf"):
+            if word in schema:
+                return self.example(schema[word][0])
+        match schema.get("type"):
+            case "object":
+                return {name: self.example(schema["properties"][name]) for name in schema.get("required", [])}
+            case "array":
+                return [self.example(schema["items"])] if schema.get("minItems") else []
+            case "integer":
+                return schema.get("minimum", 1)
+            case "boolean":
+                return True
+        formats = {"uuid": "019b2a52-6c1e-7f0b-9b51-3c0d6f1f7a10", "date": "2026-03-31"}
+        return formats.get(schema.get("format", ""), "text")
+
+    def components(self) -> dict[str, Json]:
+        """Every schema by its name."""
+        _, structs = msgspec.json.schema_components(self._structs, ref_template=_REF.replace("{}", "{name}"))
+        sent = {name: schema for name, schema in self._defs.items() if name not in self._bodies}
+        return {**structs, **sent, **self._bodies}
+
+    def _body(self, name: str, schema: Json) -> Json:
+        schema["title"] = name
+        self._bodies[name] = schema
+        return {"$ref": _REF.format(name)}
+
+
+def _command(route: commands.CommandRoute, schemas: _Schemas) -> Json:
+    body = schemas.of_body(route)
+    headers = {
+        "ETag": _header("The stream's version after the command."),
+        "Idempotency-Replayed": _header("`true` when this is the first answer once more."),
+    }
+    if route.creates:
+        headers["Location"] = _header("Where the opened one lives.")
+    answer = _object(
+        {
+            route.id_field or "stream_id": {"type": "string", "format": "uuid"},
+            "version": {"type": "integer", "minimum": 0},
+            "position": {"type": "integer", "minimum": 0},
+            "event_ids": {"type": "array", "items": {"type": "string", "format": "uuid"}},
+        }
+    )
+    return {
+        "operationId": route.name,
+        "tags": [route.aggregate],
+        **_texts(route.command, f"For: {', '.join(sorted(route.command.ALLOWED))}."),
+        "parameters": [*_path_id(route), *_ACTOR_HEADERS, *_if_match(route), _KEY_HEADER, *_TRACE_HEADERS],
+        "requestBody": _json_body(body, schemas.example(body)),
+        "responses": {
+            "201" if route.creates else "200": _answer("Done, and durable.", answer, headers),
+            **_refusals(_COMMAND),
+        },
+    }
+
+
+def _batch(schemas: _Schemas) -> Json:
+    refs = {route.name: schemas.of_item(route) for route in commands.ROUTES.values()}
+    body = _object(
+        {
+            "commands": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": MOST_COMMANDS,
+                "items": {"oneOf": list(refs.values())},
+            }
+        }
+    )
+    result = _object(
+        {
+            "command": {"type": "string", "enum": list(refs)},
+            "version": {"type": "integer"},
+            "position": {"type": "integer"},
+            "event_ids": {"type": "array", "items": {"type": "string", "format": "uuid"}},
+        }
+    )
+    return {
+        "operationId": "batch",
+        "tags": ["batch"],
+        "summary": f"Do up to {MOST_COMMANDS:,} commands, in their order, together or not at all.",
+        "description": "A problem names in `index` the command that stood in the way; nothing was done then. "
+        "`if_match` may be left out for what the batch itself opens under an id that it names.",
+        "parameters": [*_ACTOR_HEADERS, _KEY_HEADER, *_TRACE_HEADERS],
+        "requestBody": _json_body(body, {"commands": [schemas.example(next(iter(refs.values())))]}),
+        "responses": {
+            "200": _answer(
+                "All done, and durable.",
+                _object({"position": {"type": "integer"}, "results": {"type": "array", "items": result}}),
+                {"Idempotency-Replayed": _header("`true` when this is the first answer once more.")},
+            ),
+            **_refusals(_COMMAND),
+        },
+    }
+
+
+def _query(route: asking.QueryRoute, schemas: _Schemas) -> Json:
+    schema = route.params.model_json_schema(ref_template="#/components/schemas/{model}")
+    parameters = []
+    for name, field in schema.get("properties", {}).items():
+        in_path = f"{{{name}}}" in route.path
+        meaning = field.pop("description", "")
+        field.pop("title", None)
+        if in_path or name not in schema.get("required", []):
+            field = _without_null(field)
+        parameters.append(
+            {
+                "name": name,
+                "in": "path" if in_path else "query",
+                "required": in_path,
+                "description": meaning,
+                "schema": field,
+            }
+        )
+    unknown = [
+        refusal
+        for params, refusal in ((p.OneFunnel, d.UnknownFunnel), (p.RollupParams, d.UnknownFunnel), (p.OneDeal, d.UnknownDeal))
+        if issubclass(route.params, params)
+    ]
+    return {
+        "operationId": route.name,
+        "tags": ["queries"],
+        **_texts(route.query),
+        "parameters": [*parameters, *_ACTOR_HEADERS, *_TRACE_HEADERS],
+        "responses": {"200": _answer("The answer.", schemas.of_struct(route.answer)), **_refusals((*_QUERY, *unknown))},
+    }
+
+
+def _system(schemas: _Schemas) -> Json:
+    code = {
+        "name": "code",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "enum": list(problems.by_code())},
+    }
+    text = {"200": {"description": "Markdown.", "content": {"text/markdown": {"schema": {"type": "string"}}}}}
+    alive = {"200": _answer("Alive.", schemas.of_struct(system.Alive))}
+    ready = {"200": _answer("Ready.", schemas.of_struct(queries.Readiness)), **_refusals((*_COMMON, r.NotReady))}
+    here = {"200": _answer("Addresses.", schemas.of_struct(system.Index))}
+    this = {"200": _answer("OpenAPI 3.1.", {"type": "object"})}
+    return {
+        path: {"get": {"operationId": name, "tags": ["system"], **_texts(meaning), "parameters": takes, "responses": answer}}
+        for path, name, meaning, takes, answer in (
+            ("/", "index", system.index, [], here),
+            ("/health", "health", system.health, [], alive),
+            ("/ready", "ready", system.Ready, [], ready),
+            ("/problems", "problems", system.all_problems, [], text),
+            ("/problems/{code}", "problem", system.one_problem, [code], text | _refusals((r.NoSuchAddress,))),
+            ("/openapi.json", "openapi", document, [], this),
+        )
+    }
+
+
+def _texts(described: Any, more: str = "") -> Json:
+    lines = inspect.cleandoc(described.__doc__ or "").splitlines()
+    return {"summary": lines[0], "description": "\n".join([*lines, "", more]).strip()}
+
+
+def _path_id(route: commands.CommandRoute) -> list[Json]:
+    if route.id_in_path is None:
+        return []
+    schema = {"type": "string", "format": "uuid"}
+    return [{"name": route.id_in_path, "in": "path", "required": True, "schema": schema}]
+
+
+def _if_match(route: commands.CommandRoute) -> list[Json]:
+    if route.creates:
+        return []
+    return [
+        {
+            "name": "If-Match",
+            "in": "header",
+            "required": route.needs_version,
+            "description": "The version that the command is based on, as its ETag; * for any.",
+            "schema": {"type": "string", "pattern": r'^("[0-9]{1,18}"|\*)$'},
+            "example": '"7"',
+        }
+    ]
+
+
+def _json_body(schema: Json, example: Any) -> Json:
+    return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
+
+
+def _answer(meaning: str, schema: Json, headers: Json | None = None) -> Json:
+    everywhere = {"X-Request-ID": _header("The request's id."), **(headers or {})}
+    return {"description": meaning, "headers": everywhere, "content": {"application/json": {"schema": schema}}}
+
+
+def _header(meaning: str) -> Json:
+    return {"description": meaning, "schema": {"type": "string"}}
+
+
+def _object(properties: dict[str, Json]) -> Json:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _without_null(schema: Json) -> Json:
+    """A parameter is there or not; it is never null."""
+    arms = [arm for arm in schema.get("anyOf", []) if arm != {"type": "null"}]
+    return arms[0] if len(arms) == 1 else {k: v for k, v in schema.items() if k != "default" or v is not None}
+
+
+def _refusals(refusals: Iterable[type[Refusal]]) -> dict[str, Json]:
+    """The problems that an address may answer with, by status."""
+    by_status: dict[int, list[type[Refusal]]] = {}
+    for refusal in sorted(set(refusals), key=lambda each: (problems.TABLE[each].status, each.code)):
+        by_status.setdefault(problems.TABLE[refusal].status, []).append(refusal)
+    return {
+        str(status): {
+            "description": "; ".join(f"`{each.code}`: {problems.title(each)}" for each in found),
+            "content": {problems.MEDIA_TYPE: {"schema": {"$ref": _REF.format("Problem")}}},
+        }
+        for status, found in by_status.items()
+    }

@@ -1,0 +1,154 @@
+"""Refusals as RFC 9457 problems: one table, the answers, and the pages that explain them."""
+
+from typing import Any, NamedTuple
+
+import msgspec
+from starlette.responses import Response
+
+from api import refusals as r
+from domain import errors as d
+from domain.errors import Refusal
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Row(NamedTuple):
+    """How HTTP says a refusal, and what the sender can do about it."""
+
+    status: int
+    remedy: str
+    retry_after: int | None = None
+    """Seconds after which the same request may succeed."""
+
+
+_SENT_AGAIN = "Send the same request again after the seconds in `Retry-After`, with the same `Idempotency-Key`."
+
+TABLE: dict[type[Refusal], Row] = {
+    r.MalformedJson: Row(400, "Send one JSON value in UTF-8: no NaN or Infinity, no name twice in an object."),
+    r.InvalidParameters: Row(400, "Correct the parameters named in `errors`; unknown ones are refused."),
+    r.InvalidCursor: Row(400, "Start again without `cursor`, and change nothing else from page to page."),
+    r.Unauthenticated: Row(401, "Send `X-Actor-Id` and `X-Actor-Role`."),
+    r.HeadersNotTrusted: Row(403, "Talk to the server from the machine it runs on, by a loopback address."),
+    d.NotAllowed: Row(403, "Ask somebody whose role is named in `accepted`."),
+    r.NoSuchAddress: Row(404, "See `/openapi.json` for every address there is."),
+    d.UnknownDeal: Row(404, "Use the id that the answer to open-deal gave."),
+    d.UnknownFunnel: Row(404, "Use one of the keys named in `accepted`; `GET /v1/funnels` lists them."),
+    r.MethodNotAllowed: Row(405, "Use a method named in the `Allow` header."),
+    d.DealExists: Row(409, "The deal is there already. To be safe against retries use `Idempotency-Key`."),
+    d.DealClosed: Row(409, "Open the deal again with reopen-deal first, if that is what happened."),
+    d.DealOpen: Row(409, "The deal is open already."),
+    d.DealGone: Row(409, "Work on another deal; `detail` says what became of this one."),
+    d.WrongStage: Row(409, "Read the deal's stage and choose one named in `accepted`."),
+    d.OutOfOrder: Row(409, "Leave `occurred_at` out, or give a time from the one named in `accepted` on."),
+    d.PlaybookConflict: Row(409, "Read the playbook and change the definition as `accepted` says."),
+    d.StaleVersion: Row(412, "Read what changed, decide again, and send the current version in `If-Match`."),
+    r.BodyTooLarge: Row(413, "Send less at once; a batch takes up to 1,000 commands and 8 MiB."),
+    r.AddressTooLong: Row(414, "Use shorter parameters."),
+    r.NotJson: Row(415, "Send `Content-Type: application/json`."),
+    r.InvalidFields: Row(422, "Correct the fields named in `errors`."),
+    d.InvalidCommand: Row(422, "Correct the field named in `field`."),
+    d.UnknownStage: Row(422, "Use one of the stages named in `accepted`."),
+    d.ReasonMissing: Row(422, "Say why in `reason`."),
+    d.WrongCurrency: Row(422, "Give the amount in the currency named in `accepted`."),
+    d.InvalidAmount: Row(422, "Give at most 15 digits and no more decimal places than the currency has."),
+    d.InTheFuture: Row(422, "Correct `occurred_at`, or the sender's clock."),
+    d.CommandIdReused: Row(422, "Use a new `Idempotency-Key` for a new request."),
+    r.VersionMissing: Row(428, 'Send `If-Match: "7"` with the version you have read, or `If-Match: *` for any.'),
+    r.InternalError: Row(500, "Tell the operator the `request_id`."),
+    d.Contended: Row(503, _SENT_AGAIN, 1),
+    d.Overloaded: Row(503, _SENT_AGAIN, 1),
+    r.NotYetVisible: Row(503, "Ask again after the seconds in `Retry-After`, or with a smaller `min_position`.", 1),
+    r.DatabaseAway: Row(503, _SENT_AGAIN + " Whether it was done is not known.", 2),
+    r.NotReady: Row(503, "Ask again after the seconds in `Retry-After`.", 2),
+}
+
+
+class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is wrong with one field. `index` is the command's place in a batch, from 0."""
+
+    field: str
+    detail: str
+    accepted: str | None = None
+    index: int | None = None
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of every answer that is not a success (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    request_id: str
+    field: str | None = None
+    accepted: str | None = None
+    index: int | None = None
+    errors: list[FieldError] = []
+
+
+def title(refusal: type[Refusal]) -> str:
+    """What the kind of refusal means: the first line of its docstring."""
+    return (refusal.__doc__ or refusal.code).strip().splitlines()[0].removesuffix(".")
+
+
+def response(refusal: Refusal, scope: Any, headers: dict[str, str] | None = None) -> Response:
+    """The refusal as the answer to the request of that ASGI scope."""
+    row = TABLE[type(refusal)]
+    trace = scope.get("trace")
+    problem = Problem(
+        type=f"/problems/{refusal.code}",
+        title=title(type(refusal)),
+        status=row.status,
+        detail=shortened(refusal.detail),
+        instance=shortened(scope["path"]),
+        code=refusal.code,
+        request_id=trace.request_id if trace else "",
+        field=refusal.field,
+        accepted=refusal.accepted,
+        index=refusal.index,
+        errors=getattr(refusal, "errors", []),
+    )
+    headers = dict(headers or {})
+    if row.retry_after is not None:
+        headers["Retry-After"] = str(row.retry_after)
+    if row.status == 401:
+        headers["WWW-Authenticate"] = 'X-Actor realm="dealtrace"'
+    if row.status == 413:
+        headers["Connection"] = "close"  # the rest of the body is not worth reading
+    return Response(msgspec.json.encode(problem), row.status, headers, MEDIA_TYPE)
+
+
+def shortened(text: str, longest: int = 500) -> str:
+    """The text, cut where it is so long that nobody would want it back; without lone surrogates."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= longest else text[:longest] + "…"
+
+
+def page(refusal: type[Refusal]) -> str:
+    """What `GET /problems/{code}` says about a kind of refusal, as Markdown."""
+    row = TABLE[refusal]
+    retry = f"\n\nRetry after {row.retry_after} s." if row.retry_after else ""
+    return f"## {refusal.code}\n\nStatus {row.status}. {title(refusal)}.\n\n{row.remedy}{retry}\n"
+
+
+def by_code() -> dict[str, type[Refusal]]:
+    """Every kind of refusal by its code."""
+    return {refusal.code: refusal for refusal in TABLE}
+
+
+def reference() -> str:
+    """Every problem on one page: the text of docs/problems.md."""
+    head = (
+        "# Problems\n\n<!-- Generated from api/problems.py by `make docs`. -->\n\n"
+        "Every answer that is not a success has the media type `application/problem+json` (RFC 9457): `type`, "
+        "`title`, `status`, `detail`, `instance`, `code` and `request_id` always; where they help, `field`, "
+        "`accepted`, `index` (which command of a batch, from 0) and `errors` (one entry per wrong field). "
+        "`type` is the address of the explanation below.\n\n"
+    )
+    return head + "\n".join(page(refusal) for refusal in TABLE)
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

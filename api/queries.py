@@ -1,0 +1,277 @@
+"""Every question there is, once: HTTP and the command line call the same functions and print the same bytes.
+
+A query takes an open read-only connection and its parameters, and returns a struct; `encode` gives the body.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, TypeVar, get_type_hints
+from uuid import UUID
+
+import msgspec
+
+from api import params as p
+from api.cursor import cursor_after, place_of
+from domain import playbook
+from domain.errors import UnknownDeal
+from domain.playbook import Funnel
+from infra.event_store import Head, read_head
+from infra.migrations import not_applied
+from infra.streams import load_streams
+from projections import deals as deal_list
+from projections import funnel as funnel_history
+from projections import timeline as deal_timeline
+from projections import visits
+from projections.deals import DealView
+from projections.engine.catalogue import catalogue
+from projections.engine.checkpoints import checkpoints
+from projections.engine.description import Projection
+from projections.engine.status import ProjectionStatus, status
+from projections.filters import Filters
+from projections.funnel import CellDeal, Rollup, Snapshot
+from projections.timeline import TimelineEntry
+from projections.visits import Dwell
+
+Connection = Any
+"""A psycopg connection, read-only and in one snapshot; the queries of `projections/` use it."""
+
+T = TypeVar("T")
+
+MOST_LAG_SECONDS = 60.0
+"""Beyond that a projection does not keep up."""
+
+_encoder = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical")
+
+
+def encode(answer: Any) -> bytes:
+    """The answer as the body of the HTTP response, which is also what `--format json` prints."""
+    return _encoder.encode(answer)
+
+
+class Playbook(msgspec.Struct, frozen=True):
+    """The rules in force, with the version of the playbook that they are."""
+
+    version: int
+    currency: str | None
+    time_zone: str
+    fiscal_year_start: int
+    funnels: list[Funnel]
+
+
+def funnels(conn: Connection, params: p.NoParams) -> Playbook:
+    """The playbook in force: the reporting currency, the calendar, and every funnel with its stages."""
+    stream = load_streams(conn, [playbook.STREAM_ID])[playbook.STREAM_ID]
+    book = stream.state or playbook.EMPTY
+    return Playbook(
+        stream.version, book.currency, book.time_zone, book.fiscal_year_start, list(book.funnels.values())
+    )
+
+
+def funnel(conn: Connection, params: p.OneFunnel) -> Funnel:
+    """One funnel with its stages. Raises UnknownFunnel."""
+    book = load_streams(conn, [playbook.STREAM_ID])[playbook.STREAM_ID].state or playbook.EMPTY
+    found: Funnel = book.funnel(params.funnel)
+    return found
+
+
+def snapshot(conn: Connection, params: p.SnapshotParams) -> Snapshot:
+    """Open deals, distinct customers and amount per stage and in total, at a moment, as known at a moment."""
+    return funnel_history.snapshot(
+        conn, params.funnel, as_of=_as_of(conn, params), known_at=params.known_at, filters=_filters(params)
+    )
+
+
+def rollup(conn: Connection, params: p.RollupParams) -> Rollup:
+    """The same per macro-stage, which all funnels share: of one funnel, or of all of them."""
+    return funnel_history.rollup(
+        conn, params.funnel, as_of=_as_of(conn, params), known_at=params.known_at, filters=_filters(params)
+    )
+
+
+class CellPage(msgspec.Struct, frozen=True):
+    """Some of the deals behind a figure, and how to get the next ones: null after the last."""
+
+    funnel: str
+    as_of: datetime
+    known_at: datetime | None
+    position: int
+    deals: list[CellDeal]
+    next_cursor: str | None
+
+
+def snapshot_deals(conn: Connection, params: p.SnapshotDealsParams) -> CellPage:
+    """The deals behind one cell of the funnel, by falling amount, page by page."""
+    place = place_of(params, tuple[datetime, Decimal | None, UUID])
+    as_of = place[0] if place else _as_of(conn, params)  # later pages show the same moment
+    found = funnel_history.cell(
+        conn,
+        params.funnel,
+        as_of=as_of,
+        known_at=params.known_at,
+        stage=params.stage,
+        macro_stage=params.macro_stage,
+        filters=_filters(params),
+        after=place[1:] if place else None,
+        limit=params.limit + 1,
+    )
+    page, cursor = _page(found, params, lambda last: (as_of, last.amount, last.deal_id))
+    position = _position(conn, funnel_history.PROJECTION)
+    return CellPage(params.funnel, as_of, params.known_at, position, page, cursor)
+
+
+def dwell(conn: Connection, params: p.DwellParams) -> Dwell:
+    """How long deals stay in each stage: completed visits, open visits, and both together."""
+    return visits.dwell(
+        conn, params.funnel, as_of=_as_of(conn, params), known_at=params.known_at, filters=_filters(params)
+    )
+
+
+class DealPage(msgspec.Struct, frozen=True):
+    """Some deals, and how to get the next ones: null after the last. `position`: what the page reflects."""
+
+    deals: list[DealView]
+    next_cursor: str | None
+    position: int
+
+
+def deals(conn: Connection, params: p.DealsParams) -> DealPage:
+    """Deals as they are now: filtered, searched, sorted, page by page."""
+    where = deal_list.DealFilter(
+        funnel=params.funnel,
+        stage=params.stage,
+        status=(params.status,) if params.status else (),
+        owner=params.owner,
+        account_id=params.account,
+        product_line=params.product_line,
+        customer_segment=params.customer_segment,
+        region=params.region,
+        external_id=params.external_id,
+        amount_from=params.amount_from,
+        amount_to=params.amount_to,
+        opened_from=params.opened_from,
+        opened_to=params.opened_to,
+        closed_from=params.closed_from,
+        closed_to=params.closed_to,
+        search=params.q,
+    )
+    found = deal_list.deals(
+        conn,
+        where,
+        sort=params.sort,
+        descending=params.order == "desc",
+        after=place_of(params, tuple[get_type_hints(DealView)[params.sort], UUID]),  # type: ignore[misc]
+        limit=params.limit + 1,
+    )
+    page, cursor = _page(found, params, lambda last: (getattr(last, params.sort), last.deal_id))
+    return DealPage(page, cursor, _position(conn, deal_list.PROJECTION))
+
+
+def deal(conn: Connection, params: p.OneDeal) -> DealView:
+    """One deal as it is now, also a voided or merged one. Raises UnknownDeal."""
+    found = deal_list.deal(conn, params.deal_id)
+    if found is None:
+        raise UnknownDeal(params.deal_id)
+    return found
+
+
+class TimelinePage(msgspec.Struct, frozen=True):
+    """Some events of a deal, and how to get the next ones: null after the last."""
+
+    deal_id: UUID
+    events: list[TimelineEntry]
+    next_cursor: str | None
+    position: int
+
+
+def timeline(conn: Connection, params: p.TimelineParams) -> TimelinePage:
+    """What happened to a deal, by both clocks, and who did it; page by page. Raises UnknownDeal."""
+    found = deal_timeline.timeline(
+        conn,
+        params.deal_id,
+        order=params.sort,
+        newest_first=params.order == "desc",
+        after=place_of(params, tuple[datetime, int]),
+        limit=params.limit + 1,
+    )
+    if not found and params.cursor is None:
+        raise UnknownDeal(params.deal_id)
+    page, cursor = _page(found, params, lambda last: (last.occurred_at, last.version))
+    return TimelinePage(params.deal_id, page, cursor, _position(conn, deal_timeline.PROJECTION))
+
+
+class Projections(msgspec.Struct, frozen=True):
+    """Where every projection stands."""
+
+    position: int
+    projections: list[ProjectionStatus]
+
+
+def projections(conn: Connection, params: p.NoParams) -> Projections:
+    """How far each projection has come, whether it is complete, and whether anything is parked."""
+    found = status(conn)
+    return Projections(read_head(conn).position, found)
+
+
+def log(conn: Connection, params: p.NoParams) -> Head:
+    """Where the log stands: its id, epoch, position and the time of its last event."""
+    return read_head(conn)
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether everything can be served; `missing` says in sentences what can not."""
+
+    position: int
+    missing: list[str]
+
+
+def readiness(conn: Connection) -> Readiness:
+    """The database answers, it is migrated, and the projections keep up."""
+    if todo := not_applied(conn):
+        return Readiness(0, [f"The database lacks the migrations {todo}: run dealtrace migrate."])
+    missing = []
+    live = {s.projection: s for s in status(conn) if s.state == "live"}
+    for name in catalogue():
+        if name not in live:
+            missing.append(f"The projection {name} has not begun: is the projector running?")
+        elif not live[name].complete:
+            missing.append(f"The projection {name} has skipped events: rebuild it.")
+        elif live[name].lag_seconds > MOST_LAG_SECONDS:
+            missing.append(f"The projection {name} lies {live[name].lag_seconds:.0f} s behind the log.")
+    return Readiness(read_head(conn).position, missing)
+
+
+class Reflected(msgspec.Struct, frozen=True):
+    """Up to where every answer reflects the log (the position of the slowest projection), and where the log ends."""
+
+    position: int
+    head: int
+
+
+def reflected(conn: Connection) -> Reflected:
+    """How far the answers have come."""
+    return Reflected(_position(conn, *catalogue().values()), read_head(conn).position)
+
+
+def _as_of(conn: Connection, params: p.TwoClocks) -> datetime:
+    """The moment asked for. By default now, and not before what the log has recorded, whosever clock is late."""
+    return params.as_of or max(datetime.now(UTC), read_head(conn).recorded_at)
+
+
+def _filters(params: p.Filters) -> Filters:
+    return Filters(
+        params.owner, params.account, params.product_line, params.customer_segment, params.region
+    )
+
+
+def _position(conn: Connection, *wanted: Projection) -> int:
+    live = checkpoints(conn, wanted, "live")
+    if {c.projection for c in live} < {projection.name for projection in wanted}:
+        return 0  # one has not begun
+    return min((c.position for c in live), default=0)
+
+
+def _page(found: list[T], params: p.Page, place: Callable[[T], tuple[Any, ...]]) -> tuple[list[T], str | None]:
+    """The page, of which one more was asked for, and the cursor behind it when there is more."""
+    page = found[: params.limit]
+    return page, cursor_after(place(page[-1]), params) if len(found) > params.limit else None

@@ -1,0 +1,104 @@
+"""A whole recalibration: fit every candidate, test it walking forward, recommend, and put it on record."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+
+from domain.recalibration.candidate import Candidate, Fitted
+from domain.recalibration.censoring import Weighted
+from domain.recalibration.columns import Ints, micros
+from domain.recalibration.competing import Competing
+from domain.recalibration.decision import Decision, decide, incumbent
+from domain.recalibration.entry import Entry
+from domain.recalibration.evidence import evidence_digest
+from domain.recalibration.folds import Fold
+from domain.recalibration.landmark import Landmark
+from domain.recalibration.matching import OutcomeMatch
+from domain.recalibration.rates import Counts, Rates, count
+from domain.recalibration.resampling import bootstrap_weights, interval
+from domain.recalibration.sample import Sample
+from domain.recalibration.scorecard import Scorecard, score
+from domain.recalibration.survivor import Survivor
+from domain.recalibration.walk_forward import Walk, walk_forward
+
+STANDARD: tuple[Candidate, ...] = (
+    Survivor(),
+    Entry(),
+    Landmark(),
+    Landmark(by_age=True),
+    Weighted(),
+    Competing(),
+    OutcomeMatch(),
+)
+"""The candidates of every recalibration, beside `current` and, where managers forecast, `f1_match/1`."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One fitted candidate: rates with their 90 % intervals in millionths (-1 unknown), counts and scores."""
+
+    name: str
+    fitted: Fitted
+    counts: Counts
+    low: Ints
+    high: Ints
+    scores: Scorecard | None
+
+    @property
+    def rates(self) -> Rates:
+        """What could be adopted."""
+        return self.fitted.rates
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """Results by candidate, the test behind them, the recommendation, and the digest of the evidence."""
+
+    results: dict[str, Result]
+    walk: Walk
+    decision: Decision
+    digest: str
+
+
+def recalibrate(
+    sample: Sample, candidates: Sequence[Candidate], folds: Sequence[Fold], rng: Random, replicates: int = 200
+) -> Recalibration:
+    """Recalibrate. Candidates that do not apply to the sample are left out.
+
+    The intervals of all candidates come from the same draws of deals, so that they can be compared.
+    """
+    fitted = {one.name: fit for one in candidates if (fit := one.fit(sample)) is not None}
+    draws: dict[str, list[Ints]] = {name: [] for name in fitted}
+    for weight in bootstrap_weights(rng, sample.histories.deals, replicates):
+        for one in candidates:
+            drawn = one.fit(sample, weight) if one.name in fitted else None
+            if drawn is not None:
+                draws[one.name].append(drawn.rates.micros)
+    walk = walk_forward(sample, candidates, folds)
+    scores = score(walk, incumbent(fitted), rng, replicates)
+    results = {
+        name: _result(sample, name, fit, draws[name], scores.get(name)) for name, fit in fitted.items()
+    }
+    parameters: dict[str, str | int | None] = {
+        "cutoff": sample.cutoff,
+        "first_week": int(sample.weeks[0]) if len(sample.weeks) else None,
+        "weeks": len(sample.weeks),
+        "target": sample.target.value,
+        "replicates": replicates,
+    }
+    digest = evidence_digest(
+        parameters, {n: r.counts for n, r in results.items()}, {n: r.rates for n, r in results.items()}
+    )
+    return Recalibration(results, walk, decide(scores, fitted.keys()), digest)
+
+
+def _result(sample: Sample, name: str, fitted: Fitted, draws: list[Ints], scores: Scorecard | None) -> Result:
+    shape = fitted.rates.micros.shape
+    rates = np.array(draws, dtype=np.float64).reshape(len(draws), *shape)
+    rates[rates < 0] = np.nan
+    low, high = (
+        interval(rates / 1_000_000) if len(draws) else (np.full(shape, np.nan), np.full(shape, np.nan))
+    )
+    return Result(name, fitted, count(sample, fitted.rates.by_age), micros(low), micros(high), scores)

@@ -1,0 +1,82 @@
+"""The scores of one candidate in the walk-forward test, and how it did against the rates in force."""
+
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+
+from domain.recalibration.columns import Floats
+from domain.recalibration.resampling import bootstrap_weights, interval
+from domain.recalibration.scores import Bin, bias, brier, calibration, log_loss, wape
+from domain.recalibration.walk_forward import Walk, coverage
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """Scores over all weekly forecasts of the test; shares of 1.
+
+    forecasts          weekly forecasts scored
+    improvement        WAPE of the rates compared with, less that of this candidate
+    improvement_low, improvement_high   its 90 % interval by bootstrap over deals
+    covered            share of actuals within the 80 % band
+    by_weeks_left      for dated funnels, WAPE by whole weeks from the forecast to the end of its month
+    """
+
+    forecasts: int
+    wape: float | None
+    bias: float | None
+    brier: float
+    log_loss: float
+    calibration: tuple[Bin, ...]
+    covered: float | None
+    improvement: float | None
+    improvement_low: float | None
+    improvement_high: float | None
+    by_weeks_left: dict[int, float | None]
+
+
+def score(walk: Walk, against: str, rng: Random, replicates: int) -> dict[str, Scorecard]:
+    """Score every candidate that could forecast every row of the test; `against` names the one compared with."""
+    able = [name for name, chance in walk.chance.items() if len(chance) and not np.isnan(chance).any()]
+    draws = _improvements(walk, able, against, rng, replicates) if against in able else {}
+    left = walk.weeks_left
+    cards = {}
+    for name in able:
+        forecast, actual = walk.value(name)
+        error = wape(forecast, actual)
+        tested, held = coverage(walk, name, rng)
+        gain = low = high = None
+        if name in draws and name != against:
+            base = wape(*walk.value(against))
+            gain = None if base is None or error is None else base - error
+            bounds = interval(draws[name])
+            low, high = float(bounds[0]), float(bounds[1])
+        cards[name] = Scorecard(
+            forecasts=len(forecast),
+            wape=error,
+            bias=bias(forecast, actual),
+            brier=brier(walk.chance[name], walk.outcome),
+            log_loss=log_loss(walk.chance[name], walk.outcome),
+            calibration=calibration(walk.chance[name], walk.outcome),
+            covered=held / tested if tested else None,
+            improvement=gain,
+            improvement_low=low,
+            improvement_high=high,
+            by_weeks_left={
+                weeks: wape(forecast[left == weeks], actual[left == weeks])
+                for weeks in np.unique(left[left >= 0]).tolist()
+            },
+        )
+    return cards
+
+
+def _improvements(
+    walk: Walk, names: list[str], against: str, rng: Random, replicates: int
+) -> dict[str, Floats]:
+    draws: dict[str, list[float]] = {name: [] for name in names}
+    for weight in bootstrap_weights(rng, int(walk.rows.deal.max()) + 1, replicates):
+        errors = {name: wape(*walk.value(name, weight)) for name in names}
+        base = errors[against]
+        for name, error in errors.items():
+            draws[name].append(np.nan if base is None or error is None else base - error)
+    return {name: np.array(column) for name, column in draws.items()}

@@ -1,0 +1,161 @@
+"""The walk-forward test: fit on what was known before a period, forecast at every week in it, score later.
+
+A deal still open at the cut-off has no outcome yet. Leaving it out would favour forecasts that are too high,
+since the slow are left: on target T1 it stands with its expectation under one reference for all candidates,
+and a week is scored once half of its amount is decided. On T2 the month is over or the row is left out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from functools import cached_property
+from random import Random
+
+import numpy as np
+
+from domain.recalibration.band import Band, Errors, band, errors_by_team, estimate_spread
+from domain.recalibration.candidate import Candidate, Fitted
+from domain.recalibration.columns import DAY, Flags, Floats, Ints
+from domain.recalibration.folds import Fold
+from domain.recalibration.histories import ABANDONED, LOST, NO_MONTH
+from domain.recalibration.labels import Target, month_bounds
+from domain.recalibration.landmarks import Landmarks, snapshot
+from domain.recalibration.sample import Sample
+from domain.recalibration.survivor import Survivor
+
+LEAST_RESOLVED = 0.5
+"""Share of a week's open amount that must be decided before the week is scored."""
+LEAST_KNOWN = 20
+"""Deals won, and deals lost or abandoned, that must be known before a fold is tested: with fewer, every
+candidate guesses, and the test would compare guesses."""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What was forecast, row by row, and what happened.
+
+    rows      landmark rows of the scored weeks of all folds
+    fold      per row, index of its fold
+    outcome   per row 1, 0, or the expectation of a deal still open
+    chance    per candidate, the forecast of each row; NaN where it could not be fitted yet
+    """
+
+    rows: Landmarks
+    fold: Ints
+    outcome: Floats
+    chance: dict[str, Floats]
+    tz: tzinfo
+
+    @property
+    def weeks_left(self) -> Ints:
+        """Per weekly forecast, whole weeks to the end of its month; -1 where there is no month."""
+        _, first = np.unique(self.unit, return_index=True)
+        _, ends = month_bounds(self.rows.close_month[first], self.tz)
+        weeks = np.maximum(ends - self.rows.at[first], 0) // (7 * DAY)
+        return np.where(self.rows.close_month[first] == NO_MONTH, -1, weeks)
+
+    @cached_property
+    def unit(self) -> Ints:
+        """Per row, index of the weekly forecast it belongs to (week and, where dated, expected month)."""
+        _, index = np.unique(np.stack([self.rows.at, self.rows.close_month]), axis=1, return_inverse=True)
+        return index.ravel().astype(np.int64)
+
+    def value(self, name: str, weight: Floats | None = None) -> tuple[Floats, Floats]:
+        """Forecast and actual value of each weekly forecast; `weight` counts deals as in a bootstrap."""
+        unit = self.unit
+        amount = self.rows.amount * (1.0 if weight is None else weight[self.rows.deal])
+        size = int(unit.max(initial=-1)) + 1
+        return (
+            np.bincount(unit, amount * self.chance[name], minlength=size),
+            np.bincount(unit, amount * self.outcome, minlength=size),
+        )
+
+
+def walk_forward(sample: Sample, candidates: Sequence[Candidate], folds: Sequence[Fold]) -> Walk:
+    """Fit every candidate before every fold and forecast at its week ends."""
+    rows = sample.rows
+    outcome = _outcomes(sample)
+    scored = _scored_weeks(sample) & ~np.isnan(outcome)
+    fold = np.full(len(rows), -1, dtype=np.int64)
+    chance = {candidate.name: np.full(len(rows), np.nan) for candidate in candidates}
+    for index, period in enumerate(folds):
+        inside = scored & (rows.at > period.trained_until) & (rows.at <= period.until)
+        if not inside.any():
+            continue
+        known = sample.at(period.trained_until)
+        if not enough(known):
+            continue
+        fold[inside] = index
+        for candidate in candidates:
+            fitted = candidate.fit(known)
+            if fitted is not None:
+                chance[candidate.name][inside] = _without_gaps(fitted, rows.where(inside), known)
+    tested = fold >= 0
+    return Walk(
+        rows.where(tested),
+        fold[tested],
+        outcome[tested],
+        {n: c[tested] for n, c in chance.items()},
+        sample.tz,
+    )
+
+
+def enough(known: Sample) -> bool:
+    """Whether a sample holds wins and losses enough to be fitted for a test."""
+    outcome, _ = known.outcome
+    return bool(known.won.sum() >= LEAST_KNOWN and np.isin(outcome, (LOST, ABANDONED)).sum() >= LEAST_KNOWN)
+
+
+def coverage(walk: Walk, name: str, rng: Random, draws: int = 400) -> tuple[int, int]:
+    """How many weekly forecasts there were, and how many actuals lay in their 80 % band.
+
+    A fold's bands know the errors of earlier folds only, as they turned out.
+    """
+    week = walk.unit
+    held = tested = 0
+    for fold in np.unique(walk.fold):
+        before, now = walk.fold < fold, walk.fold == fold
+        spread = estimate_spread(_errors(walk, name, before))
+        for one in np.unique(week[now]):
+            here = week == one
+            if np.isnan(walk.chance[name][here]).any():
+                continue
+            amount, chance = walk.rows.amount[here], walk.chance[name][here]
+            fan: Band = band(amount, chance, walk.rows.team[here], spread, rng, draws)
+            tested += 1
+            held += fan.holds(float((amount * walk.outcome[here]).sum()))
+    return tested, held
+
+
+def _errors(walk: Walk, name: str, chosen: Flags) -> Errors:
+    chosen = chosen & ~np.isnan(walk.chance[name])
+    rows = walk.rows.where(chosen)
+    return errors_by_team(
+        walk.unit[chosen], rows.team, rows.amount, walk.chance[name][chosen], walk.outcome[chosen]
+    )
+
+
+def _outcomes(sample: Sample) -> Floats:
+    outcome = np.where(sample.resolved, sample.label.astype(np.float64), np.nan)
+    reference = Survivor().fit(sample) if sample.target is Target.EVENTUALLY else None
+    if reference is not None:
+        still_open = snapshot(sample.histories, sample.cutoff)
+        expected = np.full(sample.histories.deals, np.nan)
+        expected[still_open.deal] = reference.probability(still_open)
+        outcome = np.where(sample.resolved, outcome, expected[sample.rows.deal])
+    return outcome
+
+
+def _scored_weeks(sample: Sample) -> Flags:
+    week = np.searchsorted(sample.weeks, sample.rows.at)
+    everything = np.bincount(week, sample.rows.amount, minlength=len(sample.weeks))
+    decided = np.bincount(week, sample.rows.amount * sample.resolved, minlength=len(sample.weeks))
+    mature = decided >= LEAST_RESOLVED * everything
+    return mature[week] if sample.target is Target.EVENTUALLY else sample.resolved
+
+
+def _without_gaps(fitted: Fitted, rows: Landmarks, known: Sample) -> Floats:
+    """A stage without a rate is forecast with the share won of all resolved rows, or half of nothing known."""
+    chance = fitted.probability(rows)
+    resolved = known.label[known.resolved]
+    return np.where(np.isnan(chance), resolved.mean() if len(resolved) else 0.5, chance)

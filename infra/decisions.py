@@ -1,0 +1,183 @@
+"""Deciding a request on the streams as they are believed to be: no database, only what was loaded."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+
+from domain import playbook
+from domain.command import Command, Context
+from domain.errors import InTheFuture, NotAllowed, OutOfOrder, Refusal, StaleVersion
+from domain.event import Event, Meta
+from domain.registry import AGGREGATE_OF
+from domain.stream import Stream, occurrence
+from infra.event_store import NewEvent, Remember, Unit
+from infra.ids import new_id
+from infra.mapper import encode
+from infra.requests import ItemResult, Request, Result
+from infra.vault import Sealed, seal
+
+WHEN_APPENDED = datetime.max.replace(tzinfo=UTC)
+"""Stands for the `recorded_at` that an event decided just now will get; no source can claim to know it later."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One decided command: its events as they will be stored, and the stream after them."""
+
+    command: Command
+    stream: Stream
+    event_ids: tuple[UUID, ...]
+    events: tuple[NewEvent, ...]
+
+    def item(self, after: int) -> ItemResult:
+        """What became of the command whose events stand after this position."""
+        name, ids = self.command.command_name(), self.event_ids
+        return ItemResult(name, self.stream.id, self.stream.version, after + len(ids), ids)
+
+
+class Decision(msgspec.Struct):
+    """A request decided: the steps, or why it is refused, and the versions that this stands on."""
+
+    request: Request
+    stands_on: dict[UUID, int]
+    steps: list[Step] = []
+    texts: list[Sealed] = []
+    refusal: Refusal | None = None
+
+    def result(self, after: int) -> Result:
+        """What became of the request whose events stand after this position."""
+        items = []
+        for step in self.steps:
+            items.append(step.item(after))
+            after += len(step.events)
+        return Result(tuple(items), after)
+
+    def unit(self) -> Unit:
+        """What is to be appended together or not at all."""
+        request = self.request
+        remember = None
+        if request.digest is not None:
+            remember = Remember(request.actor.id, request.command_id, request.digest)
+        if self.refusal is not None:
+            return Unit((), self.stands_on, remember=remember, row=request.row)
+        return Unit(
+            tuple(event for step in self.steps for event in step.events),
+            self.stands_on,
+            lambda after: msgspec.json.encode(self.result(after)),
+            remember,
+            request.row,
+            tuple(self.texts),
+        )
+
+
+def decide(request: Request, streams: dict[UUID, Stream], now: datetime) -> Decision:
+    """Decide the commands of a request one after the other; the first refusal refuses all of it.
+
+    `streams` holds every stream that the commands name or stand on, and the playbook. It is not changed.
+    """
+    stands_on = {playbook.STREAM_ID: streams[playbook.STREAM_ID].version}
+    for command in request.commands:
+        for stream_id in (command.stream_id(), *command.stands_on()):
+            stands_on[stream_id] = streams[stream_id].version
+    decision = Decision(request, stands_on, [], [])
+    view = streams if len(request.commands) == 1 else dict(streams)
+    for index, command in enumerate(request.commands):
+        try:
+            step = _decide_one(request, index, command, view, now, decision.texts)
+        except Refusal as refusal:
+            refusal.index = index
+            decision.refusal = refusal
+            return decision
+        if view is not streams:
+            view[step.stream.id] = step.stream
+        decision.steps.append(step)
+    return decision
+
+
+def _decide_one(
+    request: Request,
+    index: int,
+    command: Command,
+    streams: dict[UUID, Stream],
+    now: datetime,
+    texts: list[Sealed],
+) -> Step:
+    stream, book = streams[command.stream_id()], streams[playbook.STREAM_ID]
+    if request.actor.role not in command.ALLOWED:
+        raise NotAllowed(
+            f"The role {request.actor.role} may not {command.command_name()}.",
+            accepted=", ".join(sorted(command.ALLOWED)),
+        )
+    expected = request.expected[index] if request.expected else None
+    if expected is not None and expected != stream.version:
+        raise StaleVersion(expected, stream.version)
+    sealed = {
+        name: seal(command.subject_id(), text)
+        for name in command.personal_fields()
+        if (text := getattr(command, name)) is not None
+    }
+    context = Context(
+        now=now,
+        actor=request.actor,
+        origin=request.origin,
+        playbook=book.state or playbook.EMPTY,
+        new_id=new_id,
+        sealed={name: text.ref for name, text in sealed.items()},
+        others={other: streams[other] for other in command.stands_on()},
+    )
+    aggregate = AGGREGATE_OF[type(command)]
+    decided = aggregate.decide(command, stream.state, context)
+    occurred_at = occurrence(stream, decided, command.occurred_at, now)
+    event_ids, events = [], []
+    for event in decided:
+        _check_knowledge(stream, event, request.source_recorded_at, now)
+        known_at = request.source_recorded_at or WHEN_APPENDED
+        stream = stream.then(event, aggregate.evolve, occurred_at, known_at)
+        meta = _meta(request, command, event, occurred_at, book.version)
+        event_ids.append(meta.event_id)
+        events.append(NewEvent(stream.id, stream.version, event.TOPIC, encode(meta, event)))
+    if decided:
+        texts.extend(sealed.values())
+    return Step(command, stream, tuple(event_ids), tuple(events))
+
+
+def _meta(request: Request, command: Command, event: Event, occurred_at: datetime, book_version: int) -> Meta:
+    return Meta(
+        event_id=new_id(),
+        schema=event.SCHEMA,
+        partition_key=command.partition_key(),
+        occurred_at=occurred_at,
+        origin=request.origin,
+        actor=request.actor,
+        request_id=request.request_id,
+        command_id=request.command_id,
+        correlation_id=request.correlation_id or request.request_id or request.command_id,
+        causation_id=request.command_id,
+        playbook_version=book_version,
+        source_recorded_at=request.source_recorded_at,
+        corrects=command.corrects,
+    )
+
+
+def _check_knowledge(
+    stream: Stream, event: Event, source_recorded_at: datetime | None, now: datetime
+) -> None:
+    """A source can not know the future, and what it claims to have known of state may not run backwards."""
+    if source_recorded_at is not None and source_recorded_at > now:
+        raise InTheFuture(
+            f"source_recorded_at {source_recorded_at.isoformat()} lies in the future; it is now {now.isoformat()}.",
+            field="source_recorded_at",
+            accepted=f"a time up to {now.isoformat()}",
+        )
+    last = stream.last_known_at
+    if (
+        event.GROUP is not None
+        and source_recorded_at is not None
+        and last is not None
+        and source_recorded_at < last
+    ):
+        raise OutOfOrder(
+            f"The source recorded it at {source_recorded_at.isoformat()}, before what is known already.",
+            field="source_recorded_at",
+            accepted=f"a time from {last.isoformat()} on",
+        )

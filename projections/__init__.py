@@ -1,0 +1,1 @@
+"""Read models: one file per projection, and the one engine that folds them all."""

@@ -1,0 +1,1 @@
+"""The one engine of all projections: batches into tables, rebuilds, replays, digests, status."""

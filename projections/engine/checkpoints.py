@@ -1,0 +1,142 @@
+"""How far each generation of each projection has come, and on which log."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from psycopg import Connection
+
+from infra.event_store import Head, read_head
+from projections.engine.description import Projection
+from projections.engine.tables import create_tables, index_statements, show
+
+State = Literal["building", "live", "retired"]
+
+_LOCK = 0x70726F6A  # "proj": any constant, the same in every release
+_COLUMNS = (
+    "projection, version, generation, slice, slices, position, applied, ignored, parked, elsewhere,"
+    " log_id, epoch, state"
+)
+
+
+class ForeignLog(Exception):
+    """A checkpoint belongs to another log, or to the log before it was restored."""
+
+
+class Moved(Exception):
+    """Another process moved the checkpoint meanwhile; read it again."""
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """One row of `projection.checkpoints`: applied + ignored + parked + elsewhere = position, always."""
+
+    projection: str
+    version: int
+    generation: int
+    slice: int
+    slices: int
+    position: int
+    applied: int
+    ignored: int
+    parked: int
+    elsewhere: int
+    log_id: UUID
+    epoch: int
+    state: State
+
+
+class Moves(msgspec.Struct, frozen=True):
+    """What a batch adds to a checkpoint's counts."""
+
+    applied: int = 0
+    ignored: int = 0
+    parked: int = 0
+    elsewhere: int = 0
+
+
+def ensure(conn: Connection[Any], projections: Iterable[Projection], slices: int = 1) -> None:
+    """Give every projection of this release its tables, views and checkpoints, if it has none yet."""
+    head = read_head(conn)
+    wanted = {(p.name, p.version): p for p in projections}
+    known = _versions(conn)
+    if wanted.keys() <= known:
+        return
+    with conn.transaction():
+        conn.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        for name_version, projection in wanted.items():
+            if name_version in _versions(conn):
+                continue
+            create_tables(conn, projection, 1)
+            for table in projection.tables:
+                for statement in index_statements(projection, table, 1):
+                    conn.execute(statement)
+            show(conn, projection, 1)
+            start(conn, projection, 1, "live", head, slices)
+
+
+def _versions(conn: Connection[Any]) -> set[tuple[str, int]]:
+    return set(conn.execute("SELECT DISTINCT projection, version FROM projection.checkpoints").fetchall())
+
+
+def start(
+    conn: Connection[Any], projection: Projection, generation: int, state: State, head: Head, slices: int
+) -> None:
+    """Write the first checkpoints of a generation, at position 0."""
+    conn.execute(
+        "INSERT INTO projection.checkpoints (projection, version, generation, slice, slices, log_id, epoch, state)"
+        " SELECT %s, %s, %s, s, %s, %s, %s, %s FROM generate_series(0, %s - 1) s",
+        [projection.name, projection.version, generation, slices, head.log_id, head.epoch, state, slices],
+    )
+
+
+def checkpoints(conn: Connection[Any], projections: Iterable[Projection], state: State) -> list[Checkpoint]:
+    """The checkpoints of some projections' versions in one state, by projection and slice."""
+    wanted = list(projections)
+    rows = conn.execute(
+        f"SELECT {_COLUMNS} FROM projection.checkpoints"  # noqa: S608 -- a constant
+        " WHERE (projection, version) IN (SELECT * FROM unnest(%s::text[], %s::int[])) AND state = %s"
+        " ORDER BY projection, generation, slice",
+        [[p.name for p in wanted], [p.version for p in wanted], state],
+    ).fetchall()
+    return [Checkpoint(*row) for row in rows]
+
+
+def refuse_foreign(checkpoint: Checkpoint, head: Head) -> None:
+    """Raise ForeignLog unless the checkpoint stands on this log in this epoch."""
+    theirs, ours = (checkpoint.log_id, checkpoint.epoch), (head.log_id, head.epoch)
+    if theirs != ours or checkpoint.position > head.position:
+        raise ForeignLog(
+            f"{checkpoint.projection} v{checkpoint.version} stands at position {checkpoint.position} of log"
+            f" {theirs[0]}, epoch {theirs[1]}, but this is log {ours[0]}, epoch {ours[1]}, at position"
+            f" {head.position}: rebuild it."
+        )
+
+
+def lock(conn: Connection[Any], checkpoint: Checkpoint) -> None:
+    """Hold the checkpoint for the rest of the transaction. Raises Moved when it is not as it was read."""
+    row = conn.execute(
+        f"SELECT {_COLUMNS} FROM projection.checkpoints"  # noqa: S608 -- a constant
+        " WHERE (projection, version, generation, slice) = (%s, %s, %s, %s) FOR UPDATE",
+        [checkpoint.projection, checkpoint.version, checkpoint.generation, checkpoint.slice],
+    ).fetchone()
+    if row is None or Checkpoint(*row) != checkpoint:
+        raise Moved(f"{checkpoint.projection} slice {checkpoint.slice} is not at {checkpoint.position} any more")
+
+
+def move(conn: Connection[Any], checkpoint: Checkpoint, position: int, moves: Moves) -> Checkpoint:
+    """Move the checkpoint on by compare-and-set. Raises Moved when somebody else was quicker."""
+    row = conn.execute(
+        "UPDATE projection.checkpoints SET position = %s, applied = applied + %s, ignored = ignored + %s,"
+        " parked = parked + %s, elsewhere = elsewhere + %s, updated_at = clock_timestamp()"
+        " WHERE (projection, version, generation, slice) = (%s, %s, %s, %s) AND position = %s"
+        f" RETURNING {_COLUMNS}",
+        [
+            position, moves.applied, moves.ignored, moves.parked, moves.elsewhere,
+            checkpoint.projection, checkpoint.version, checkpoint.generation, checkpoint.slice,
+            checkpoint.position,
+        ],
+    ).fetchone()  # fmt: skip
+    if row is None:
+        raise Moved(f"{checkpoint.projection} slice {checkpoint.slice} is not at {checkpoint.position} any more")
+    return Checkpoint(*row)

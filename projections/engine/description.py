@@ -1,0 +1,153 @@
+"""What a projection is: its name and version, its tables, the topics it handles, and one pure fold."""
+
+import types
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+import msgspec
+from psycopg import sql
+
+from domain.event import Event, Recorded
+from domain.registry import AGGREGATE_OF, EVENTS
+
+SCHEMA = "projection"
+
+_TYPES: dict[Any, str] = {
+    UUID: "uuid",
+    str: "text",
+    int: "bigint",
+    bool: "boolean",
+    datetime: "timestamptz",
+    date: "date",
+    Decimal: "numeric",
+}
+
+
+class Column(NamedTuple):
+    """One column of a table, as a row's field declares it. Anything structured is kept as `json`."""
+
+    name: str
+    type: str
+    nullable: bool
+    python: Any
+
+
+class Table(msgspec.Struct, frozen=True, dict=True):
+    """A table of a projection. `row` is a frozen Struct whose fields are the columns.
+
+    `key` is the primary key, of things that the domain numbers (a stream version, a visit number), never a surrogate.
+    `closing` are the columns that `Out.close` sets on a row inserted earlier. `indexes` are what follows
+    `CREATE INDEX ... ON table`, such as `"(funnel, stage) WHERE next_occurred_at IS NULL"`.
+    """
+
+    name: str
+    row: type[msgspec.Struct]
+    key: tuple[str, ...]
+    closing: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns in the order of the row's fields."""
+        hints = get_type_hints(self.row)
+        return tuple(_column(name, hints[name]) for name in self.row.__struct_fields__)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names."""
+        return tuple(c.name for c in self.columns)
+
+
+class Out:
+    """What the fold of one key has written so far, in order."""
+
+    __slots__ = ("written",)
+
+    def __init__(self) -> None:
+        self.written: list[Any] = []
+
+    def insert(self, row: msgspec.Struct) -> None:
+        """A new row for the history table whose rows are of this type."""
+        self.written.append(row)
+
+    def close(self, row: type[msgspec.Struct], key: tuple[Any, ...], values: tuple[Any, ...]) -> None:
+        """Set the closing columns of the row inserted earlier under `key`; the fold keeps the key in its head."""
+        self.written.append((row, key, values))
+
+
+Fold = Callable[[Any, Recorded, Out], Any]
+"""(head or None, event, out) -> head. No clock, no I/O, no other projection; the head is never changed in place."""
+
+
+class Projection(msgspec.Struct, frozen=True, dict=True):
+    """One projection. Another meaning of the same events, or another column, is another `version`.
+
+    `head` holds one bounded row per partition key; it is loaded for the keys that a batch touches. `histories` are
+    only inserted into, or closed by a key that the head keeps; they are never loaded.
+    """
+
+    name: str
+    version: int
+    topics: frozenset[str]
+    fold: Fold
+    head: Table | None = None
+    histories: tuple[Table, ...] = ()
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All tables, the head's first."""
+        return ((self.head,) if self.head else ()) + self.histories
+
+    @cached_property
+    def history_of(self) -> dict[type[msgspec.Struct], Table]:
+        """The history table by the type of its rows."""
+        return {table.row: table for table in self.histories}
+
+    @cached_property
+    def gapless(self) -> frozenset[str]:
+        """The topics of aggregates of which every topic is handled, so that their versions may not jump."""
+        unhandled = {AGGREGATE_OF[c].name for topic, c in EVENTS.items() if topic not in self.topics}
+        return frozenset(t for t in self.topics if AGGREGATE_OF[EVENTS[t]].name not in unhandled)
+
+    def view(self, table: str) -> sql.Identifier:
+        """The table as queries name it: a view of the live generation of this version."""
+        known = {t.name for t in self.tables}
+        if table not in known:
+            raise KeyError(f"{self.name} has no table {table!r}, only {', '.join(sorted(known))}")
+        return sql.Identifier(SCHEMA, f"{table}_v{self.version}")
+
+    @cached_property
+    def position(self) -> sql.Composed:
+        """SQL for the position that the live generation reflects, to be read in the same statement as its rows."""
+        return sql.SQL(
+            "(SELECT min(position) FROM projection.checkpoints"
+            " WHERE projection = {} AND version = {} AND state = 'live')"
+        ).format(self.name, self.version)
+
+    def physical(self, table: Table, generation: int) -> sql.Identifier:
+        """The table of one generation."""
+        return sql.Identifier(SCHEMA, f"{table.name}_v{self.version}_g{generation}")
+
+
+def topics(*events: type[Event]) -> frozenset[str]:
+    """The topics of some event classes."""
+    return frozenset(e.TOPIC for e in events)
+
+
+def topics_of(aggregate: str) -> frozenset[str]:
+    """Every topic of an aggregate, by the aggregate's name."""
+    return frozenset(topic for topic, c in EVENTS.items() if AGGREGATE_OF[c].name == aggregate)
+
+
+def _column(name: str, hint: Any) -> Column:
+    nullable = False
+    if get_origin(hint) in (Union, types.UnionType):
+        arms = [arm for arm in get_args(hint) if arm is not type(None)]
+        nullable, hint = len(arms) < len(get_args(hint)), arms[0]
+    if get_origin(hint) is Literal:
+        hint = str
+    return Column(name, _TYPES.get(hint, "json"), nullable, hint)

@@ -1,0 +1,95 @@
+"""Bringing the live tables up to the head of the log."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import takewhile
+from typing import Any
+
+import psycopg
+from psycopg import Connection
+from psycopg_pool import ConnectionPool
+
+from infra.event_store import Head, read_head
+from infra.log_reader import read_window
+from projections.engine.applying import Batch, apply_batch
+from projections.engine.catalogue import chosen
+from projections.engine.checkpoints import Checkpoint, Moved, checkpoints, ensure, refuse_foreign
+from projections.engine.description import Projection
+
+BATCH_EVENTS = 2_000
+
+Progress = Callable[[int, int], None]
+"""Called with (the least position of all projections, the position to reach)."""
+
+
+def run_to_head(
+    where: str | ConnectionPool,
+    *,
+    until: int | None = None,
+    progress: Progress | None = None,
+    batch_events: int = BATCH_EVENTS,
+    projections: Sequence[Projection] | None = None,
+) -> int:
+    """Bring all projections up to the head of the log, or to the position `until`; the position reached.
+
+    Another projector at the same log does no harm. Raises ForeignLog, BrokenLog, UnknownTopic, Unreadable, Gap.
+    """
+    wanted = list(projections or chosen())
+    with _autocommit(where) as conn:
+        ensure(conn, wanted)
+        head = read_head(conn)
+        target = head.position if until is None else min(until, head.position)
+        while True:
+            reached = step(conn, wanted, head, target, batch_events)
+            if progress:
+                progress(min(reached, target), target)
+            if reached >= target:
+                return reached
+
+
+def step(
+    conn: Connection[Any],
+    wanted: Sequence[Projection],
+    head: Head,
+    target: int,
+    batch_events: int = BATCH_EVENTS,
+) -> int:
+    """Apply one batch to the projections furthest behind, read and decoded once for all at the same position.
+
+    Answers the least position of all afterwards.
+    """
+    live = checkpoints(conn, wanted, "live")
+    for checkpoint in live:
+        refuse_foreign(checkpoint, head)
+    by_name = {p.name: p for p in wanted}
+    behind = sorted((c for c in live if c.position < target), key=lambda c: c.position)
+    if not behind:
+        return min((c.position for c in live), default=target)
+    after = behind[0].position
+    together = list(takewhile(lambda c: c.position == after, behind))
+    ahead = behind[len(together)].position if len(together) < len(behind) else target
+    upto = min(after + batch_events, ahead, target)
+    batch = Batch(after, upto, read_window(conn, after, upto))
+    for checkpoint in together:
+        try:
+            apply_batch(conn, by_name[checkpoint.projection], checkpoint, batch)
+        except Moved:
+            continue  # another projector was quicker: what it did counts, and the next step reads it
+    return min(c.position for c in checkpoints(conn, wanted, "live"))
+
+
+@contextmanager
+def _autocommit(where: str | ConnectionPool) -> Iterator[Connection[Any]]:
+    """A connection on which each statement or `transaction()` block commits by itself."""
+    if isinstance(where, str):
+        with psycopg.connect(where, autocommit=True) as conn:
+            yield conn
+        return
+    with where.connection() as conn:
+        before = conn.autocommit
+        conn.autocommit = True
+        try:
+            yield conn
+        finally:
+            if not conn.closed:
+                conn.autocommit = before

@@ -1,0 +1,56 @@
+"""The physical tables of a generation, and the views by which queries name the live one."""
+
+from typing import Any
+
+from psycopg import Connection, sql
+
+from projections.engine.description import Projection, Table
+
+STREAMS = "streams"
+"""The engine's own column of a head table: the last version applied of each stream of the key, as JSON."""
+
+
+def create_tables(conn: Connection[Any], projection: Projection, generation: int) -> None:
+    """Make the generation's empty tables, without keys and indexes: a rebuild loads faster so."""
+    for table in projection.tables:
+        columns = [
+            sql.SQL("{} {}{}").format(
+                sql.Identifier(c.name), sql.SQL(c.type), sql.SQL("" if c.nullable else " NOT NULL")
+            )
+            for c in table.columns
+        ]
+        options = sql.SQL("")
+        if table is projection.head:
+            columns.append(sql.SQL("{} json NOT NULL").format(sql.Identifier(STREAMS)))
+            options = sql.SQL(" WITH (fillfactor = 80)")  # room for updates beside the old row
+        conn.execute(
+            sql.SQL("CREATE TABLE {} ({}){}").format(
+                projection.physical(table, generation), sql.SQL(", ").join(columns), options
+            )
+        )
+
+
+def index_statements(projection: Projection, table: Table, generation: int) -> list[sql.Composed]:
+    """What gives a table of the generation its key and indexes."""
+    physical = projection.physical(table, generation)
+    key = sql.SQL(", ").join(map(sql.Identifier, table.key))
+    return [
+        sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(physical, key),
+        *(sql.SQL("CREATE INDEX ON {} {}").format(physical, sql.SQL(index)) for index in table.indexes),
+    ]
+
+
+def show(conn: Connection[Any], projection: Projection, generation: int) -> None:
+    """Let the views of this version show the generation."""
+    for table in projection.tables:
+        conn.execute(
+            sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT * FROM {}").format(
+                projection.view(table.name), projection.physical(table, generation)
+            )
+        )
+
+
+def drop_tables(conn: Connection[Any], projection: Projection, generation: int) -> None:
+    """Remove a generation's tables, which no view shows any more."""
+    for table in projection.tables:
+        conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(projection.physical(table, generation)))

@@ -1,0 +1,116 @@
+"""The timeline of a deal: every event about it, with both clocks and who did it."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from psycopg import Connection, sql
+
+from domain.event import Recorded
+from projections.engine.description import Out, Projection, Table, topics_of
+
+
+class TimelineEntry(msgspec.Struct, frozen=True):
+    """One event of a deal. `claimed`: its knowledge time is known only by the source's claim."""
+
+    deal_id: UUID
+    version: int
+    event_id: UUID
+    topic: str
+    occurred_at: datetime
+    known_at: datetime
+    recorded_at: datetime
+    actor_id: str
+    actor_role: str
+    actor_auth: str
+    on_behalf_of: str | None
+    origin: str
+    claimed: bool
+    corrects: UUID | None
+    data: msgspec.Raw
+
+
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+
+
+def fold(_: None, e: Recorded, out: Out) -> None:
+    """One row for one event."""
+    meta = e.meta
+    actor, claim = meta.actor, meta.source_recorded_at
+    out.insert(
+        TimelineEntry(
+            meta.partition_key,
+            e.version,
+            meta.event_id,
+            e.topic,
+            meta.occurred_at,
+            claim or e.recorded_at,
+            e.recorded_at,
+            actor.id,
+            actor.role,
+            actor.auth,
+            actor.on_behalf_of,
+            meta.origin,
+            claim is not None,
+            meta.corrects,
+            msgspec.Raw(_encode(e.event)),
+        )
+    )
+
+
+PROJECTION = Projection(
+    name="timeline",
+    version=1,
+    topics=topics_of("deal"),
+    fold=fold,
+    histories=(Table("timeline", TimelineEntry, key=("deal_id", "version")),),
+)
+
+# --- Queries ------------------------------------------------------------------------------------------
+
+Order = Literal["recorded", "occurred"]
+
+
+def timeline(
+    conn: Connection[Any],
+    deal_id: UUID,
+    *,
+    order: Order = "recorded",
+    newest_first: bool = False,
+    after: tuple[datetime, int] | None = None,
+    limit: int = 50,
+) -> list[TimelineEntry]:
+    """A page of a deal's events, in the order in which they were recorded or in which they happened.
+
+    `after` is (occurred_at, version) of the last entry of the page before.
+    """
+    by_version = order == "recorded"
+    query = sql.SQL(
+        "SELECT {columns} FROM {view} WHERE deal_id = %(deal_id)s{after} ORDER BY {order} LIMIT %(limit)s"
+    ).format(
+        columns=sql.SQL(", ").join(
+            sql.SQL("data::text") if n == "data" else sql.Identifier(n) for n in TimelineEntry.__struct_fields__
+        ),
+        view=PROJECTION.view("timeline"),
+        after=_after(by_version, newest_first) if after else sql.SQL(""),
+        order=_order(by_version, newest_first),
+    )
+    occurred_at, version = after or (None, None)
+    rows = conn.execute(
+        query, {"deal_id": deal_id, "limit": limit, "occurred_at": occurred_at, "version": version}
+    ).fetchall()
+    return [TimelineEntry(*row[:-1], msgspec.Raw(row[-1].encode())) for row in rows]
+
+
+def _after(by_version: bool, newest_first: bool) -> sql.Composed:
+    than = sql.SQL("<" if newest_first else ">")
+    if by_version:
+        return sql.SQL(" AND version {} %(version)s").format(than)
+    return sql.SQL(" AND (occurred_at, version) {} (%(occurred_at)s, %(version)s)").format(than)
+
+
+def _order(by_version: bool, newest_first: bool) -> sql.Composed:
+    direction = sql.SQL("DESC" if newest_first else "ASC")
+    columns = ["version"] if by_version else ["occurred_at", "version"]
+    return sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(c), direction) for c in columns)

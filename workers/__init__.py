@@ -1,0 +1,1 @@
+"""Long-running processes: projector, publisher, consumer, notary."""

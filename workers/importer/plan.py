@@ -1,0 +1,81 @@
+"""What a chunk of rows comes to: requests for the executor, problems, and rows to pass over."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from domain.command import Command
+from domain.event import Actor
+from infra.event_store import LedgerRow
+from infra.ids import imported_id, new_id
+from infra.requests import Request
+from workers.importer.report import BadRow, Problem
+from workers.importer.rows import Row
+from workers.importer.values import label
+
+
+class Plan(msgspec.Struct):
+    """`requests[i]` came from `rows[i]`."""
+
+    rows: list[Row] = []
+    requests: list[Request] = []
+    problems: list[Problem] = []
+    ignored: int = 0
+
+    def add(self, row: Row, request: Request) -> None:
+        """One more row to execute."""
+        self.rows.append(row)
+        self.requests.append(request)
+
+    def refuse(self, row: Row, bad: BadRow) -> None:
+        """The row is not taken."""
+        self.problems.append(Problem(row.line, "error", bad.code, row.deal, str(bad)))
+
+    def warn(self, row: Row, code: str, message: str) -> None:
+        """The row is taken, and something about it is odd."""
+        self.problems.append(Problem(row.line, "warning", code, row.deal, message))
+
+
+class Source:
+    """Where the rows come from and who imports them: ids, actors and the envelope of each request."""
+
+    def __init__(self, name: str, actor: Actor) -> None:
+        self.name = name
+        self._actor = actor
+        self._run = str(new_id())
+        self._deals: dict[str, UUID] = {}
+        self._actors: dict[str, Actor] = {"": actor}
+
+    def deal_id(self, row: Row) -> UUID:
+        """Our id of the row's deal. Raises BadRow when it names none."""
+        found = self._deals.get(row.deal)
+        if found is None:
+            external = label(row.deal)
+            if external is None:
+                raise BadRow("no-deal", "names no deal")
+            found = self._deals[row.deal] = imported_id("deal", self.name, external)
+        return found
+
+    def account_id(self, text: str) -> UUID | None:
+        """Our id of a customer."""
+        external = label(text)
+        return imported_id("account", self.name, external) if external else None
+
+    def request(self, row: Row, commands: tuple[Command, ...], by: str, known_at: datetime) -> Request:
+        """The commands as an import on behalf of `by`, which the source knew at `known_at`."""
+        return Request(
+            commands=commands,
+            actor=self._actors.get(by) or self._on_behalf_of(by),
+            command_id=row.key.hex,
+            correlation_id=self._run,
+            origin="import",
+            source_recorded_at=known_at,
+            row=LedgerRow(row.key, self.name),
+        )
+
+    def _on_behalf_of(self, by: str) -> Actor:
+        actor = msgspec.structs.replace(self._actor, on_behalf_of=label(by))
+        if len(self._actors) < 100_000:
+            self._actors[by] = actor
+        return actor

@@ -1,0 +1,85 @@
+"""The projector: keeps every projection at the head of the log, as long as it runs."""
+
+import logging
+import random
+from collections.abc import Sequence
+from threading import Event as Flag
+from typing import Any
+
+import psycopg
+from psycopg import Connection
+
+from infra.event_store import CHANNEL, read_head
+from projections.engine.catalogue import chosen
+from projections.engine.checkpoints import ensure
+from projections.engine.description import Projection
+from projections.engine.running import BATCH_EVENTS, step
+
+log = logging.getLogger("dealtrace.projector")
+
+POLL_SECONDS = 0.5
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.1, 5.0
+
+
+class Projector:
+    """Applies what the log gains. NOTIFY wakes it early; the poll is what it relies on.
+
+    A second projector on the same log does no harm: whoever moves a checkpoint first wins, the other reads on from
+    there.
+    """
+
+    def __init__(
+        self,
+        app_url: str,
+        *,
+        projections: Sequence[Projection] | None = None,
+        batch_events: int = BATCH_EVENTS,
+    ) -> None:
+        self._app_url = app_url
+        self._projections = list(projections or chosen())
+        self._batch_events = batch_events
+
+    def run(self, stop: Flag) -> None:
+        """Work until `stop` is set. Comes back by itself after the server was restarted.
+
+        Anything else that goes wrong (an unknown topic, a gap, a foreign log) is logged and tried again with growing
+        pauses, since only an operator can mend it; no event is skipped meanwhile, and `lag` says so.
+        """
+        pause = FIRST_BACKOFF
+        while not stop.is_set():
+            try:
+                with psycopg.connect(self._app_url, autocommit=True, connect_timeout=5) as conn:
+                    self._prepare(conn)
+                    while not stop.is_set():
+                        if self._step(conn):
+                            pause = FIRST_BACKOFF
+                        else:
+                            _wait(conn)
+            except psycopg.OperationalError as error:
+                log.warning("The database is away; trying again in about %.1f s: %s", pause, _first_line(error))
+            except Exception:
+                log.exception("The projections stand still; trying again in about %.1f s.", pause)
+            else:
+                return
+            stop.wait(pause * random.uniform(0.5, 1.5))  # noqa: S311 -- spreads reconnects, nothing more
+            pause = min(2 * pause, LONGEST_BACKOFF)
+
+    def _prepare(self, conn: Connection[Any]) -> None:
+        ensure(conn, self._projections)
+        conn.execute(f"LISTEN {CHANNEL}")
+        log.info("Projecting %s.", ", ".join(p.name for p in self._projections))
+
+    def _step(self, conn: Connection[Any]) -> bool:
+        """Apply one batch; whether there was anything to apply."""
+        head = read_head(conn)
+        before = step(conn, self._projections, head, head.position, self._batch_events)
+        return before < head.position
+
+
+def _wait(conn: Connection[Any]) -> None:
+    for _ in conn.notifies(timeout=POLL_SECONDS, stop_after=1):
+        pass
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]
