@@ -158,7 +158,8 @@ def _not_us(key: str) -> str:
 
 CompetitorKey = Annotated[Key, AfterValidator(_not_us)]
 Score = Annotated[
-    Decimal | None, Field(ge=0, le=10, decimal_places=4, description="0 to 10; null is unknown.")
+    Decimal | None,
+    Field(ge=0, le=10, decimal_places=4, description="0 to 10; null is unknown.", examples=["7.5"]),
 ]
 
 
