@@ -26,7 +26,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		echo "error: this Python lacks the venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@echo "Installing into $(VENV) ..."
 	@"$(PYTHON)" -m venv --clear $(VENV)
-	@umask 022; $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[kafka,dev]'
+	@umask 022; $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[kafka,tracing,dev]'
 	@touch $@
 
 .PHONY: run
@@ -69,7 +69,7 @@ docs: install ## write the generated pages of docs/ anew
 pins: ## renew constraints.txt with the newest versions that pyproject.toml allows
 	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
 	"$(PYTHON)" -m venv "$$work/venv"; \
-	"$$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[kafka,dev]'; \
+	"$$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[kafka,tracing,dev]'; \
 	{ sed -n '/^#/p' constraints.txt; \
 	  "$$work/venv/bin/python" -m pip freeze --exclude-editable | sort -f; } > "$$work/pins"; \
 	cp "$$work/pins" constraints.txt

@@ -37,6 +37,8 @@ TABLE: dict[type[Refusal], Row] = {
     r.NoSuchAddress: Row(404, "See `/openapi.json` for every address there is."),
     d.UnknownDeal: Row(404, "Use the id that the answer to open-deal gave."),
     d.UnknownFunnel: Row(404, "Use one of the keys named in `accepted`; `GET /v1/funnels` lists them."),
+    d.UnknownAccount: Row(404, "Use the id that the answer to open-account gave."),
+    d.UnknownContact: Row(404, "Add the person first, as `accepted` says."),
     r.MethodNotAllowed: Row(405, "Use a method named in the `Allow` header."),
     d.DealExists: Row(409, "The deal is there already. To be safe against retries use `Idempotency-Key`."),
     d.DealClosed: Row(409, "Open the deal again with reopen-deal first, if that is what happened."),
@@ -44,6 +46,28 @@ TABLE: dict[type[Refusal], Row] = {
     d.DealGone: Row(409, "Work on another deal; `detail` says what became of this one."),
     d.WrongStage: Row(409, "Read the deal's stage and choose one named in `accepted`."),
     d.OutOfOrder: Row(409, "Leave `occurred_at` out, or give a time from the one named in `accepted` on."),
+    d.ChecklistOpen: Row(
+        409, "Tick what is done with tick-item, or say in `override_reason` why it can wait."
+    ),
+    d.ReviewMissing: Row(409, "Have the stage reviewed with review-stage first."),
+    d.PartnerMissing: Row(409, "Register the partner with register-partner first."),
+    d.UnknownCompetitor: Row(
+        409, "Use the key of an active competitor, or add it with add-competitor first."
+    ),
+    d.CompetitorsActive: Row(409, "Drop the competitors that are not active any more first."),
+    d.NoCompellingEvent: Row(409, "Record one with record-compelling-event."),
+    d.NotAssessed: Row(409, "Assess the party first; then somebody may confirm it."),
+    d.AccountExists: Row(
+        409, "The account is there already. To be safe against retries use `Idempotency-Key`."
+    ),
+    d.ContactExists: Row(
+        409, "The contact is there already. To be safe against retries use `Idempotency-Key`."
+    ),
+    d.ContactGone: Row(409, "Work with another contact; this one was retired."),
+    d.DealUndated: Row(409, "Give the deal an expected close with revise-expected-close first."),
+    d.WrongMonth: Row(409, "Leave `month` out, or move the expected close first."),
+    d.ForecastLocked: Row(409, "Ask a director, or have the month unlocked."),
+    d.OrganisationConflict: Row(409, "Read the organisation and change the command as `accepted` says."),
     d.PlaybookConflict: Row(409, "Read the playbook and change the definition as `accepted` says."),
     d.StaleVersion: Row(412, "Read what changed, decide again, and send the current version in `If-Match`."),
     r.BodyTooLarge: Row(413, "Send less at once; a batch takes up to 1,000 commands and 8 MiB."),
@@ -52,6 +76,7 @@ TABLE: dict[type[Refusal], Row] = {
     r.InvalidFields: Row(422, "Correct the fields named in `errors`."),
     d.InvalidCommand: Row(422, "Correct the field named in `field`."),
     d.UnknownStage: Row(422, "Use one of the stages named in `accepted`."),
+    d.UnknownItem: Row(422, "Use one of the items named in `accepted`."),
     d.ReasonMissing: Row(422, "Say why in `reason`."),
     d.WrongCurrency: Row(422, "Give the amount in the currency named in `accepted`."),
     d.InvalidAmount: Row(422, "Give at most 15 digits and no more decimal places than the currency has."),

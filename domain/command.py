@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from domain.event import Actor, Origin, Role, TextRef
+from domain.stream import Stream
 
 
 class Personal:
@@ -112,11 +113,15 @@ class Command(BaseModel):
         raise NotImplementedError
 
     def stands_on(self) -> tuple[UUID, ...]:
-        """Other streams of the same aggregate that the decision looks at."""
+        """Other streams that the decision looks at; `Context.others` brings them, and the append guards them."""
         return ()
 
+    def subject_id(self) -> UUID:
+        """Whose the command's personal text is, so that it can be erased: the stream's, unless one person's."""
+        return self.stream_id()
+
     def with_id(self, _new_id: Callable[[], UUID]) -> Self:
-        """The command with an id for the stream that it opens, when it came without one."""
+        """The command with an id for what it brings into being, when it came without one."""
         return self
 
     def partition_key(self) -> UUID:
@@ -146,8 +151,8 @@ class Context(msgspec.Struct, frozen=True):
     """Fresh UUIDv7s."""
     sealed: Mapping[str, TextRef] = {}
     """The command's personal fields, by name, as references into the vault."""
-    others: Mapping[UUID, Any] = {}
-    """State of the streams that the command `stands_on`; `None` where there is none."""
+    others: Mapping[UUID, Stream] = {}
+    """The streams that the command `stands_on`; one that has no event has version 0."""
 
     @property
     def importing(self) -> bool:

@@ -119,6 +119,108 @@ class PlaybookConflict(Refusal):
     code = "playbook-conflict"
 
 
+class ChecklistOpen(Refusal):
+    """The stage has required items that are not ticked, and leaving it needs a reason."""
+
+    code = "checklist-open"
+
+
+class UnknownItem(Refusal):
+    """The checklist of the stage has no item with this key."""
+
+    code = "unknown-item"
+
+
+class ReviewMissing(Refusal):
+    """The stage is left only with an approved review."""
+
+    code = "review-missing"
+
+
+class PartnerMissing(Refusal):
+    """A partner-led deal leaves its first stage only with a registered partner."""
+
+    code = "partner-missing"
+
+
+class UnknownCompetitor(Refusal):
+    """No competitor with this key is active on the deal."""
+
+    code = "unknown-competitor"
+
+
+class CompetitorsActive(Refusal):
+    """A sole source can not be confirmed while competitors are active."""
+
+    code = "competitors-active"
+
+
+class NoCompellingEvent(Refusal):
+    """No compelling event is in force on the deal."""
+
+    code = "no-compelling-event"
+
+
+class NotAssessed(Refusal):
+    """There is no assessment that could be confirmed."""
+
+    code = "not-assessed"
+
+
+class UnknownAccount(Refusal):
+    """No account has this id."""
+
+    code = "unknown-account"
+
+
+class AccountExists(Refusal):
+    """An account with this id was opened already."""
+
+    code = "account-exists"
+
+
+class UnknownContact(Refusal):
+    """The account, or the deal, has no contact with this id."""
+
+    code = "unknown-contact"
+
+
+class ContactExists(Refusal):
+    """The account has a contact with this id already."""
+
+    code = "contact-exists"
+
+
+class ContactGone(Refusal):
+    """The contact was retired and takes no more changes."""
+
+    code = "contact-gone"
+
+
+class DealUndated(Refusal):
+    """The deal has no expected close, and this needs one."""
+
+    code = "deal-undated"
+
+
+class WrongMonth(Refusal):
+    """The month is not the one in which the deal is expected to close."""
+
+    code = "wrong-month"
+
+
+class ForecastLocked(Refusal):
+    """The month is locked, and only a director may change a forecast for it."""
+
+    code = "forecast-locked"
+
+
+class OrganisationConflict(Refusal):
+    """The organisation does not permit this as it stands."""
+
+    code = "organisation-conflict"
+
+
 class StaleVersion(Refusal):
     """The stream has moved on since the version the command was based on."""
 

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
-from domain import playbook
+from domain import account, deal, manager_forecast, organisation, playbook
 from domain.command import Command, Context
-from domain.deal import activities, opening, progress, terms
 from domain.event import Event
 
 T = TypeVar("T")
@@ -36,7 +35,16 @@ COMMANDS: dict[str, type[Command]] = {}
 AGGREGATE_OF: dict[type, Aggregate] = {}
 """The aggregate of each event and command class."""
 
-for _name, _modules in {"deal": (opening, progress, terms, activities), "playbook": (playbook,)}.items():
+_SLICES: dict[str, tuple[ModuleType, ...]] = {
+    "deal": deal.SLICES,
+    "forecast": (manager_forecast,),
+    "account": (account,),
+    "organisation": (organisation,),
+    "playbook": playbook.SLICES,
+}
+"""The modules of each aggregate; another aggregate is one entry more."""
+
+for _name, _modules in _SLICES.items():
     for _module in _modules:
         _slice = Aggregate(_name, _module.evolve, _module.decide)
         for _event in _own(_module, Event):

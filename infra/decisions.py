@@ -112,7 +112,7 @@ def _decide_one(
     if expected is not None and expected != stream.version:
         raise StaleVersion(expected, stream.version)
     sealed = {
-        name: seal(stream.id, text)
+        name: seal(command.subject_id(), text)
         for name in command.personal_fields()
         if (text := getattr(command, name)) is not None
     }
@@ -123,7 +123,7 @@ def _decide_one(
         playbook=book.state or playbook.EMPTY,
         new_id=new_id,
         sealed={name: text.ref for name, text in sealed.items()},
-        others={other: streams[other].state for other in command.stands_on()},
+        others={other: streams[other] for other in command.stands_on()},
     )
     aggregate = AGGREGATE_OF[type(command)]
     decided = aggregate.decide(command, stream.state, context)

@@ -77,11 +77,9 @@ class Executor:
 
     def _with_ids(self, request: Request) -> Request:
         """Streams that the request opens under a fresh id need not be looked for."""
-        if not any(command.CREATES for command in request.commands):
-            return request
         commands = tuple(command.with_id(new_id) for command in request.commands)
         for command, named in zip(request.commands, commands, strict=True):
-            if named is not command:
+            if named is not command and named.CREATES:
                 self._keep(Stream(named.stream_id()))
         return msgspec.structs.replace(request, commands=commands)
 

@@ -12,7 +12,11 @@ from domain.registry import EVENTS
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
-UPCASTERS: dict[tuple[str, int], Upcaster] = {}
+UPCASTERS: dict[tuple[str, int], Upcaster] = {
+    ("deal.stage_advanced", 1): lambda data: (
+        data
+    ),  # 2 knows of checklists and skipped stages; 1 left them out
+}
 """(topic, schema) to the function that turns that schema's data into the next one's."""
 
 

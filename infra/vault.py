@@ -14,7 +14,7 @@ from infra.ids import new_id
 
 
 class Sealed(msgspec.Struct, frozen=True):
-    """A text on its way into the vault. `subject_id` is the stream it belongs to."""
+    """A text on its way into the vault. `subject_id` is whose it is: a stream, or one person."""
 
     id: UUID
     subject_id: UUID

@@ -10,10 +10,11 @@ import pytest
 from domain import registry
 from domain.command import Command, Context
 from domain.errors import Refusal
-from domain.event import Actor, Event, Origin, TextRef
+from domain.event import Actor, Event, Origin, Role, TextRef
 from domain.playbook import CurrencySet, Playbook
 from domain.playbook import evolve as evolve_playbook
 from domain.registry import AGGREGATE_OF
+from domain.stream import Stream
 from domain.templates import CUSTOMER, TAS_PLUS
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -46,12 +47,14 @@ def context(
     *,
     command: Command | None = None,
     origin: Origin = "live",
-    others: dict[UUID, Any] | None = None,
+    others: dict[UUID, Stream] | None = None,
+    actor: Actor = ALICE,
+    now: datetime = NOW,
 ) -> Context:
     """What a decision gets beside its command and state, with nothing left to chance."""
     personal = command.personal_fields() if command else ()
     refs = {field: sealed(field) for field in personal if getattr(command, field) is not None}
-    return Context(NOW, ALICE, origin, book, lambda: MINTED, refs, others or {})
+    return Context(now, actor, origin, book, lambda: MINTED, refs, others or {})
 
 
 RULES = playbook_with(*defined(TAS_PLUS, CUSTOMER), CurrencySet("EUR"))
@@ -73,7 +76,9 @@ class given:  # noqa: N801 -- read as a word of a sentence
         self._history = history
         self._rules = rules
         self._origin: Origin = "live"
-        self._others: dict[UUID, Any] = {}
+        self._others: dict[UUID, Stream] = {}
+        self._actor = ALICE
+        self._at: datetime = NOW
         self._decide: Callable[[], tuple[Event, ...]] = tuple
 
     def imported(self) -> "given":
@@ -81,15 +86,33 @@ class given:  # noqa: N801 -- read as a word of a sentence
         self._origin = "import"
         return self
 
+    def by(self, actor: str, role: Role, *, on_behalf_of: str | None = None) -> "given":
+        """Who gives the command; without it alice, a manager."""
+        self._actor = Actor(actor, role, "test", on_behalf_of)
+        return self
+
+    def at(self, now: datetime) -> "given":
+        """When the command comes; without it at NOW."""
+        self._at = now
+        return self
+
     def beside(self, stream_id: UUID, *history: Event) -> "given":
         """Another stream that the command stands on."""
-        self._others[stream_id] = fold(history)
+        self._others[stream_id] = Stream(stream_id, len(history), fold(history))
         return self
 
     def when(self, command: Command) -> "given":
         """The command that is decided."""
         state = fold(self._history)
-        around = context(self._rules, command=command, origin=self._origin, others=self._others)
+        others = {i: self._others.get(i) or Stream(i) for i in command.stands_on()}
+        around = context(
+            self._rules,
+            command=command,
+            origin=self._origin,
+            others=others,
+            actor=self._actor,
+            now=self._at,
+        )
         assert type(command) in AGGREGATE_OF, f"nobody decides {type(command).__name__}"
         self._decide = lambda: registry.decide(command, state, around)
         return self

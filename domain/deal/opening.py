@@ -6,23 +6,19 @@ from typing import Annotated, ClassVar, Self
 from uuid import UUID
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from domain.command import Context, Day, Key, Label, PersonalText, Reason
-from domain.deal.state import Deal, DealCommand, present, require_stage
-from domain.deal.terms import stored_amount
+from domain.deal.grading import regraded
+from domain.deal.state import Deal, DealCommand, present
 from domain.errors import DealExists, DealGone, UnknownDeal, UnknownFunnel, WrongStage
 from domain.event import Event, Role, TextRef
+from domain.external import External, ExternalInput
 from domain.money import Money, MoneyInput
+from domain.playbook.calendar import stored_amount
+from domain.playbook.state import require_stage
 
 # --- Events -------------------------------------------------------------------------------------------
-
-
-class External(msgspec.Struct, frozen=True):
-    """What another system calls it: the source and the id there."""
-
-    source: str
-    id: str
 
 
 class DealOpened(Event, frozen=True):
@@ -80,14 +76,6 @@ def evolve(deal: Deal | None, event: Event) -> Deal:
 
 
 # --- Commands -----------------------------------------------------------------------------------------
-
-
-class ExternalInput(BaseModel):
-    """What another system calls it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    source: Label
-    id: Label
 
 
 class OpenDeal(DealCommand):
@@ -168,26 +156,24 @@ def _open(command: OpenDeal, deal: Deal | None, context: Context) -> tuple[Event
     require_stage(funnel, stage, "stage")
     if stage != first and not context.importing:
         raise WrongStage(f"A deal is opened in the stage {first!r}.", field="stage", accepted=first)
-    external = command.external
-    return (
-        DealOpened(
-            funnel=command.funnel,
-            stage=stage,
-            name=context.sealed.get("name"),
-            account_id=command.account_id,
-            owner=command.owner,
-            amount=stored_amount(command.amount, context),
-            expected_close=command.expected_close,
-            product_line=command.product_line,
-            customer_segment=command.customer_segment,
-            region=command.region,
-            external=External(external.source, external.id) if external else None,
-        ),
+    opened = DealOpened(
+        funnel=command.funnel,
+        stage=stage,
+        name=context.sealed.get("name"),
+        account_id=command.account_id,
+        owner=command.owner,
+        amount=stored_amount(command.amount, context.playbook),
+        expected_close=command.expected_close,
+        product_line=command.product_line,
+        customer_segment=command.customer_segment,
+        region=command.region,
+        external=command.external.external() if command.external else None,
     )
+    return (opened, *regraded(evolve(None, opened), context.playbook))
 
 
 def _merge(command: MergeDeal, context: Context) -> tuple[Event, ...]:
-    target = context.others.get(command.into)
+    target = context.others[command.into].state
     if command.into == command.deal_id:
         raise DealGone("A deal can not be merged into itself.", field="into", accepted="another deal")
     if not isinstance(target, Deal):

@@ -1,13 +1,16 @@
 """A deal's way through its funnel: forward, back, to its end, and open again."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
+from pydantic import Field
 
 from domain.command import Context, Key, Reason
-from domain.deal.state import Deal, DealCommand, present, require_open, require_stage
-from domain.errors import DealOpen, ReasonMissing, WrongStage
+from domain.deal.process import open_items_of, require_approval, require_way
+from domain.deal.state import Deal, DealCommand, present, require_open
+from domain.errors import ChecklistOpen, DealOpen, ReasonMissing, WrongStage
 from domain.event import Event
+from domain.playbook.state import require_stage
 
 # --- Events -------------------------------------------------------------------------------------------
 
@@ -16,8 +19,14 @@ class StageAdvanced(Event, frozen=True):
     """The deal moved to a later stage of its funnel."""
 
     TOPIC: ClassVar[str] = "deal.stage_advanced"
+    SCHEMA: ClassVar[int] = 2
     from_stage: str
     to_stage: str
+    override_reason: str | None = None
+    open_items: tuple[str, ...] = ()
+    """Required items of the stage left that were not ticked; `override_reason` says why it was left."""
+    skipped: tuple[str, ...] = ()
+    """The stages between, where the funnel has grades."""
 
 
 class StageRegressed(Event, frozen=True):
@@ -68,16 +77,20 @@ def evolve(deal: Deal, event: Event) -> Deal:
     """The deal after the event."""
     match event:
         case StageAdvanced() | StageRegressed():
-            return msgspec.structs.replace(deal, stage=event.to_stage)
+            return _in_stage(deal, event.to_stage)
         case DealWon():
-            return msgspec.structs.replace(deal, status="won")
+            return msgspec.structs.replace(deal, status="won", closed_times=deal.closed_times + 1)
         case DealLost():
-            return msgspec.structs.replace(deal, status="lost")
+            return msgspec.structs.replace(deal, status="lost", closed_times=deal.closed_times + 1)
         case DealAbandoned():
-            return msgspec.structs.replace(deal, status="abandoned")
+            return msgspec.structs.replace(deal, status="abandoned", closed_times=deal.closed_times + 1)
         case DealReopened():
-            return msgspec.structs.replace(deal, status="open", stage=event.to_stage)
+            return msgspec.structs.replace(_in_stage(deal, event.to_stage), status="open")
     return deal
+
+
+def _in_stage(deal: Deal, stage: str) -> Deal:
+    return msgspec.structs.replace(deal, stage=stage, left=deal.left | {deal.stage})
 
 
 # --- Commands -----------------------------------------------------------------------------------------
@@ -87,6 +100,9 @@ class AdvanceStage(DealCommand):
     """Move the deal to a later stage of its funnel."""
 
     to_stage: Key
+    override_reason: Annotated[
+        Reason | None, Field(description="Why the stage is left with required items of its checklist open.")
+    ] = None
 
 
 class RegressStage(DealCommand):
@@ -151,7 +167,21 @@ def _advance(command: AdvanceStage, deal: Deal, context: Context) -> tuple[Event
             field="to_stage",
             accepted=_stages_after(deal, context),
         )
-    return (StageAdvanced(deal.stage, command.to_stage),) if ahead else ()
+    if not ahead:
+        return ()
+    if context.importing:  # it happened, by whatever rules
+        return (StageAdvanced(deal.stage, command.to_stage),)
+    skipped = require_way(deal, command.to_stage, context.playbook)
+    require_approval(deal, context.playbook)
+    open_items = open_items_of(deal, deal.stage, context.playbook)
+    if open_items and command.override_reason is None:
+        raise ChecklistOpen(
+            f"Required items of {deal.stage!r} are open: {', '.join(open_items)}.",
+            field="override_reason",
+            accepted="tick-item for each of them first, or an override_reason",
+        )
+    why = command.override_reason if open_items else None
+    return (StageAdvanced(deal.stage, command.to_stage, why, open_items, skipped),)
 
 
 def _regress(command: RegressStage, deal: Deal, context: Context) -> tuple[Event, ...]:

@@ -10,12 +10,44 @@ from uuid import UUID
 import msgspec
 
 from domain.command import Command
-from domain.errors import DealClosed, DealGone, UnknownDeal, UnknownStage
-from domain.event import Role, TextRef
+from domain.errors import DealClosed, DealGone, NotAllowed, UnknownDeal
+from domain.event import Actor, Role, TextRef
 from domain.money import Money
-from domain.playbook import Funnel
+from domain.playbook.parts import Grade
+from domain.relations import Attitude, DecisionRole, Power, Strategy
+from domain.win_rate import Assessment
 
 Status = Literal["open", "won", "lost", "abandoned", "voided", "merged"]
+
+Outcome = Literal["approved", "rejected"]
+"""Of a stage's review."""
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How we stand against the competitors: what the win rate of a deal is computed from.
+
+    `unconfirmed` are the parties ("us" or a competitor's key) whose latest assessment no manager confirmed yet.
+    """
+
+    compelling_event: bool = False
+    inside_source: bool = False
+    sole_source: bool = False
+    us: Assessment | None = None
+    competitors: dict[str, Assessment | None] = {}
+    """The active ones; None for one that was never assessed."""
+    unconfirmed: frozenset[str] = frozenset()
+
+
+class DealContact(msgspec.Struct, frozen=True):
+    """A person's part in the deal, and how we stand with them on it."""
+
+    decision_role: DecisionRole | None = None
+    department: str | None = None
+    power: Power | None = None
+    attitude: Attitude | None = None
+    strategy: Strategy | None = None
+    strategy_chosen: bool = False
+    """Whether the strategy was chosen by hand; otherwise it follows the attitude."""
 
 
 class Deal(msgspec.Struct, frozen=True):
@@ -28,6 +60,20 @@ class Deal(msgspec.Struct, frozen=True):
     owner: str | None = None
     amount: Money | None = None
     expected_close: date | None = None
+    left: frozenset[str] = frozenset()
+    """The stages it stood in before."""
+    closed_times: int = 0
+    """How often it was won, lost or abandoned; reopening does not count back."""
+    grade: Grade | None = None
+    grade_by_hand: bool = False
+    partner: str | None = None
+    """The registered partner."""
+    ticked: frozenset[tuple[str, str]] = frozenset()
+    """Stage and key of the ticked checklist items."""
+    reviews: dict[str, Outcome] = {}
+    """Outcome of the latest review by stage."""
+    standing: Standing = Standing()
+    contacts: dict[UUID, DealContact] = {}
 
 
 class DealCommand(Command):
@@ -65,13 +111,14 @@ def require_open(deal: Deal, command: DealCommand) -> None:
         )
 
 
-def require_stage(funnel: Funnel, stage: str, field: str) -> int:
-    """The stage's place in the funnel, from 0. Raises UnknownStage."""
-    order = funnel.order(stage)
-    if order is None:
-        raise UnknownStage(
-            f"The funnel {funnel.key!r} has no stage {stage!r}.",
-            field=field,
-            accepted=", ".join(s.key for s in funnel.stages),
-        )
-    return order
+def require_not_the_owner(actor: Actor, deal: Deal) -> None:
+    """Nobody confirms, approves or forecasts their own deal, nor through somebody who acts for them.
+
+    Raises NotAllowed.
+    """
+    if deal.owner is not None and deal.owner in (actor.id, actor.on_behalf_of):
+        raise NotAllowed("This is not for the owner of the deal to do.", accepted="somebody one level up")
+
+
+MANAGERS: frozenset[Role] = frozenset({"manager", "director", "admin"})
+"""The roles that confirm, approve and forecast what reps enter."""

@@ -7,10 +7,11 @@ import msgspec
 from pydantic import Field
 
 from domain.command import Context, Day, Label, PersonalText
+from domain.deal.grading import regraded
 from domain.deal.state import Deal, DealCommand, present, require_open
-from domain.errors import InvalidAmount, WrongCurrency
 from domain.event import Event, TextRef
 from domain.money import Money, MoneyInput
+from domain.playbook.calendar import stored_amount
 
 # --- Events -------------------------------------------------------------------------------------------
 
@@ -114,26 +115,8 @@ def decide(command: DealCommand, deal: Deal | None, context: Context) -> tuple[E
 def _revise_amount(command: ReviseAmount, deal: Deal, context: Context) -> tuple[Event, ...]:
     if command.corrects is None:
         require_open(deal, command)  # a correction may mend the amount of a closed deal
-    amount = stored_amount(command.amount, context)
-    return () if amount == deal.amount else (AmountRevised(deal.amount, amount),)
-
-
-def stored_amount(amount: MoneyInput | None, context: Context) -> Money | None:
-    """The amount as stored. Raises WrongCurrency or InvalidAmount."""
-    if amount is None:
-        return None
-    reporting = context.playbook.currency
-    if reporting is None:
-        raise WrongCurrency(
-            "No reporting currency is set yet.", field="amount.currency", accepted="set-currency first"
-        )
-    if amount.currency != reporting:
-        raise WrongCurrency(
-            f"The reporting currency is {reporting}, not {amount.currency}.",
-            field="amount.currency",
-            accepted=reporting,
-        )
-    try:
-        return amount.money()
-    except ValueError as error:
-        raise InvalidAmount(f"{error}.", field="amount.amount", accepted="for example 12500.00") from error
+    amount = stored_amount(command.amount, context.playbook)
+    if amount == deal.amount:
+        return ()
+    revised = AmountRevised(deal.amount, amount)
+    return (revised, *regraded(evolve(deal, revised), context.playbook))

@@ -10,8 +10,17 @@ from pydantic import ValidationError
 from domain.deal import (
     AbandonDeal,
     ActivityLogged,
+    AddCompetitor,
+    AddDealContact,
     AdvanceStage,
     AmountRevised,
+    AssessAttitude,
+    AssessCompetitor,
+    AssessOurPosition,
+    ChooseStrategy,
+    ConfirmAssessment,
+    ConfirmDeal,
+    ConfirmSoleSource,
     Deal,
     DealAbandoned,
     DealCommand,
@@ -22,23 +31,38 @@ from domain.deal import (
     DealReopened,
     DealVoided,
     DealWon,
+    DropCompetitor,
     ExpectedCloseRevised,
     External,
+    FindInsideSource,
+    GradeDeal,
     LogActivity,
     LoseDeal,
+    LoseInsideSource,
     MergeDeal,
     OpenDeal,
     OwnerRevised,
+    ReassessCompellingEvent,
+    RecordCompellingEvent,
+    RegisterPartner,
     RegressStage,
+    RemoveDealContact,
     RenameDeal,
     ReopenDeal,
+    ReviewStage,
     ReviseAmount,
+    ReviseDealContact,
     ReviseExpectedClose,
     ReviseOwner,
     StageAdvanced,
     StageRegressed,
+    TickItem,
+    UntickItem,
     VoidDeal,
     WinDeal,
+    WithdrawCompellingEvent,
+    WithdrawPartner,
+    WithdrawSoleSource,
 )
 from domain.errors import (
     DealClosed,
@@ -327,10 +351,14 @@ def test_an_activity_is_logged_on_an_open_or_a_closed_deal_and_moves_nothing() -
         assert given(*history).when(visit).then(logged) == fold(history)
 
 
-def test_an_activity_is_a_point_in_time_and_everything_else_on_a_deal_is_one_kind_of_state() -> None:
+def test_an_activity_is_a_point_in_time_and_what_the_funnel_shows_of_a_deal_is_one_kind_of_state() -> None:
     groups = {e.TOPIC: e.GROUP for e in EVENTS.values() if e.TOPIC.startswith("deal.")}
     assert groups.pop("deal.activity_logged") is None
-    assert set(groups.values()) == {"state"}
+    assert set(groups.values()) == {"state", "process", "comparison", "people"}
+    funnel = (OPENED, StageAdvanced("a", "b"), StageRegressed("b", "a", None), DealWon("a"), DealLost("a", None),
+              DealAbandoned("a", None), DealReopened("won", "a", None), AmountRevised(None, None),
+              ExpectedCloseRevised(None, None), OwnerRevised(None, None), DealVoided("-"), DealMergedInto(OTHER, "-"))  # fmt: skip
+    assert {event.GROUP for event in funnel} == {"state"}
 
 
 # --- Closing and reopening
@@ -447,6 +475,30 @@ ONE_OF_EACH: list[DealCommand] = [
     ReopenDeal(deal_id=DEAL, to_stage="bidding", reason="-"),
     VoidDeal(deal_id=DEAL, reason="-"),
     MergeDeal(deal_id=DEAL, into=OTHER, reason="-"),
+    GradeDeal(deal_id=DEAL, grade="A", reason="-"),
+    RegisterPartner(deal_id=DEAL, partner="x"),
+    WithdrawPartner(deal_id=DEAL, reason="-"),
+    TickItem(deal_id=DEAL, item="x"),
+    UntickItem(deal_id=DEAL, item="x"),
+    ReviewStage(deal_id=DEAL, stage="initiation", outcome="approved"),
+    RecordCompellingEvent(deal_id=DEAL, text="x"),
+    ReassessCompellingEvent(deal_id=DEAL, text="x"),
+    WithdrawCompellingEvent(deal_id=DEAL, reason="-"),
+    FindInsideSource(deal_id=DEAL),
+    LoseInsideSource(deal_id=DEAL, reason="-"),
+    AddCompetitor(deal_id=DEAL, competitor="x"),
+    AssessCompetitor(deal_id=DEAL, competitor="x", need_fit=1, relationship=1),
+    DropCompetitor(deal_id=DEAL, competitor="x", reason="-"),
+    AssessOurPosition(deal_id=DEAL, need_fit=1, relationship=1),
+    ConfirmAssessment(deal_id=DEAL, party="us"),
+    ConfirmSoleSource(deal_id=DEAL, reason="-"),
+    WithdrawSoleSource(deal_id=DEAL, reason="-"),
+    AddDealContact(deal_id=DEAL, contact_id=OTHER, account_id=OTHER),
+    ReviseDealContact(deal_id=DEAL, contact_id=OTHER, decision_role=None, department=None, power=None),
+    AssessAttitude(deal_id=DEAL, contact_id=OTHER, attitude="neutral"),
+    ChooseStrategy(deal_id=DEAL, contact_id=OTHER, strategy="attack"),
+    RemoveDealContact(deal_id=DEAL, contact_id=OTHER, reason="-"),
+    ConfirmDeal(deal_id=DEAL),
 ]
 EACH = pytest.mark.parametrize("command", ONE_OF_EACH, ids=lambda command: command.command_name())
 
@@ -478,7 +530,13 @@ def test_who_may_do_what() -> None:
     everybody = {"rep", "manager", "director", "sales_operations", "admin", "integration"}
     for command in COMMANDS.values():
         if AGGREGATE_OF[command].name == "deal":
-            expected = everybody - {"rep"} if command in (VoidDeal, MergeDeal) else everybody
+            expected = everybody
+            if command in (VoidDeal, MergeDeal, GradeDeal):
+                expected = everybody - {"rep"}
+            elif command is ReviewStage:
+                expected = {"manager", "director", "admin", "integration"}
+            elif command in (ConfirmAssessment, ConfirmSoleSource):
+                expected = {"manager", "director", "admin"}
             assert expected == command.ALLOWED
 
 

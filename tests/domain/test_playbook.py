@@ -220,10 +220,12 @@ def test_a_time_zone_is_one_that_exists(zone: str) -> None:
         SetCalendar(time_zone=zone)
 
 
-def test_only_those_who_run_sales_operations_change_the_playbook() -> None:
-    for command in COMMANDS.values():
+def test_only_those_who_run_sales_operations_change_the_playbook_and_directors_its_rates_and_locks() -> None:
+    by_directors = {"adopt-rate-set", "lock-month", "unlock-month"}
+    for name, command in COMMANDS.items():
         if AGGREGATE_OF[command].name == "playbook":
-            assert frozenset({"sales_operations", "admin", "system"}) == command.ALLOWED
+            third = "director" if name in by_directors else "system"
+            assert frozenset({"sales_operations", "admin", third}) == command.ALLOWED
 
 
 def test_every_command_of_the_playbook_goes_to_its_one_stream() -> None:

@@ -1,50 +1,19 @@
-"""The playbook: funnels and their stages, the reporting currency, the calendar. One stream per deployment."""
+"""Funnels: named lists of stages. Stages may be added, relabelled and reordered, not removed."""
 
-from typing import Annotated, ClassVar, Literal
-from uuid import UUID, uuid5
-from zoneinfo import ZoneInfo
+from typing import Annotated, ClassVar
 
 import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from domain.command import Command, Context, Key, Label, Reason
-from domain.errors import PlaybookConflict, UnknownFunnel
-from domain.event import Event, Role
-from domain.money import Currency
-
-STREAM_ID = uuid5(UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8"), "dealtrace:playbook")
-"""The stream of the one playbook: UUIDv5 of its name in the URL namespace."""
+from domain.command import Context, Key, Reason
+from domain.errors import PlaybookConflict
+from domain.event import Event
+from domain.playbook.parts import Funnel, MacroStage, Names, Stage
+from domain.playbook.state import EMPTY, Days, FunnelCommand, NamesInput, Playbook, PlaybookCommand
 
 MAX_ACTIVE_FUNNELS = 3
 
-MacroStage = Literal[
-    "needs_confirmed",
-    "plan_confirmed",
-    "procurement_negotiation",
-    "contract_signed",
-    "delivery_and_payment",
-]
-"""Shared by all funnels, in this order, so that totals add up (B1)."""
-
-
 # --- Events -------------------------------------------------------------------------------------------
-
-
-class Names(msgspec.Struct, frozen=True):
-    """A label in English and, where there is one, Chinese."""
-
-    en: str
-    zh: str | None = None
-
-
-class Stage(msgspec.Struct, frozen=True):
-    """One stage of a funnel. A visit is stalled after `stall_after_days`, pending loss after `lose_after_days`."""
-
-    key: str
-    label: Names
-    macro_stage: MacroStage
-    stall_after_days: int
-    lose_after_days: int
 
 
 class FunnelDefined(Event, frozen=True):
@@ -75,60 +44,7 @@ class FunnelRetired(Event, frozen=True):
     reason: str
 
 
-class CurrencySet(Event, frozen=True):
-    """The reporting currency of this deployment. Set once."""
-
-    TOPIC: ClassVar[str] = "playbook.currency_set"
-    currency: str
-
-
-class CalendarSet(Event, frozen=True):
-    """The time zone of weeks and periods, and the month in which the fiscal year starts."""
-
-    TOPIC: ClassVar[str] = "playbook.calendar_set"
-    time_zone: str
-    fiscal_year_start: int
-
-
 # --- State --------------------------------------------------------------------------------------------
-
-
-class Funnel(msgspec.Struct, frozen=True):
-    """A named list of stages with rules."""
-
-    key: str
-    label: Names
-    dated: bool
-    stages: tuple[Stage, ...]
-    active: bool = True
-
-    def order(self, stage: str) -> int | None:
-        """The stage's place, from 0, or None when the funnel has no such stage."""
-        return next((i for i, s in enumerate(self.stages) if s.key == stage), None)
-
-
-class Playbook(msgspec.Struct, frozen=True):
-    """The rules in force."""
-
-    funnels: dict[str, Funnel] = {}
-    currency: str | None = None
-    time_zone: str = "UTC"
-    fiscal_year_start: int = 1
-
-    def active_funnels(self) -> list[str]:
-        """Keys of the funnels in which deals may be opened."""
-        return [key for key, funnel in self.funnels.items() if funnel.active]
-
-    def funnel(self, key: str) -> Funnel:
-        """The funnel with this key. Raises UnknownFunnel."""
-        if key not in self.funnels:
-            raise UnknownFunnel(
-                f"There is no funnel {key!r}.", field="funnel", accepted=", ".join(self.funnels) or "none yet"
-            )
-        return self.funnels[key]
-
-
-EMPTY = Playbook()
 
 
 def evolve(playbook: Playbook | None, event: Event) -> Playbook:
@@ -141,27 +57,12 @@ def evolve(playbook: Playbook | None, event: Event) -> Playbook:
         case FunnelRetired():
             retired = msgspec.structs.replace(book.funnels[event.funnel], active=False)
             return msgspec.structs.replace(book, funnels={**book.funnels, event.funnel: retired})
-        case CurrencySet():
-            return msgspec.structs.replace(book, currency=event.currency)
-        case CalendarSet():
-            return msgspec.structs.replace(
-                book, time_zone=event.time_zone, fiscal_year_start=event.fiscal_year_start
-            )
     return book
 
 
 # --- Commands -----------------------------------------------------------------------------------------
 
 
-class NamesInput(BaseModel):
-    """A label in English and, where there is one, Chinese."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    en: Label
-    zh: Label | None = None
-
-
-Days = Annotated[int, Field(ge=1, le=3650)]
 CLOSED_KEYS = frozenset({"won", "lost", "abandoned"})
 
 
@@ -186,8 +87,7 @@ class StageInput(BaseModel):
     def stage(self) -> Stage:
         """The same as stored."""
         lose_after = self.lose_after_days or min(2 * self.stall_after_days, 3650)
-        label = Names(self.label.en, self.label.zh)
-        return Stage(self.key, label, self.macro_stage, self.stall_after_days, lose_after)
+        return Stage(self.key, self.label.names(), self.macro_stage, self.stall_after_days, lose_after)
 
 
 def _distinct(stages: tuple[StageInput, ...]) -> tuple[StageInput, ...]:
@@ -197,22 +97,6 @@ def _distinct(stages: tuple[StageInput, ...]) -> tuple[StageInput, ...]:
 
 
 Stages = Annotated[tuple[StageInput, ...], Field(min_length=1, max_length=30), AfterValidator(_distinct)]
-
-
-class PlaybookCommand(Command):
-    """A command on the playbook."""
-
-    ALLOWED: ClassVar[frozenset[Role]] = frozenset({"sales_operations", "admin", "system"})
-
-    def stream_id(self) -> UUID:
-        """The one playbook."""
-        return STREAM_ID
-
-
-class FunnelCommand(PlaybookCommand):
-    """A command on one funnel of the playbook."""
-
-    funnel: Key
 
 
 class DefineFunnel(FunnelCommand):
@@ -237,29 +121,6 @@ class RetireFunnel(FunnelCommand):
     reason: Reason
 
 
-class SetCurrency(PlaybookCommand):
-    """Set the reporting currency, once."""
-
-    currency: Currency
-
-
-def _is_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (OSError, ValueError) as error:  # ZoneInfoNotFoundError is a KeyError on some platforms
-        raise ValueError("must be an IANA time zone such as Europe/Berlin") from error
-    except KeyError as error:
-        raise ValueError("must be an IANA time zone such as Europe/Berlin") from error
-    return name
-
-
-class SetCalendar(PlaybookCommand):
-    """Set the time zone of weeks and periods and the first month of the fiscal year."""
-
-    time_zone: Annotated[str, Field(max_length=100), AfterValidator(_is_zone)]
-    fiscal_year_start: Annotated[int, Field(ge=1, le=12)] = 1
-
-
 # --- Decisions ----------------------------------------------------------------------------------------
 
 
@@ -274,24 +135,13 @@ def decide(command: PlaybookCommand, playbook: Playbook | None, _context: Contex
         case RetireFunnel():
             funnel = book.funnel(command.funnel)
             return (FunnelRetired(command.funnel, command.reason),) if funnel.active else ()
-        case SetCurrency():
-            if book.currency not in (None, command.currency):
-                raise PlaybookConflict(
-                    f"The reporting currency is {book.currency} already and stays so.",
-                    field="currency",
-                    accepted=book.currency,
-                )
-            return () if book.currency else (CurrencySet(command.currency),)
-        case SetCalendar():
-            wanted = (command.time_zone, command.fiscal_year_start)
-            return () if wanted == (book.time_zone, book.fiscal_year_start) else (CalendarSet(*wanted),)
-    raise TypeError(f"the playbook knows no command {type(command).__name__}")
+    raise TypeError(f"no such command here: {command.command_name()}")
 
 
 def _define(command: DefineFunnel, book: Playbook) -> tuple[Event, ...]:
     event = FunnelDefined(
         command.funnel,
-        Names(command.label.en, command.label.zh),
+        command.label.names(),
         command.dated,
         tuple(s.stage() for s in command.stages),
     )
@@ -312,7 +162,7 @@ def _revise(command: ReviseFunnel, book: Playbook) -> tuple[Event, ...]:
     current = book.funnel(command.funnel)
     event = FunnelRevised(
         command.funnel,
-        Names(command.label.en, command.label.zh),
+        command.label.names(),
         command.dated,
         tuple(s.stage() for s in command.stages),
     )
