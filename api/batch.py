@@ -54,7 +54,7 @@ class Batch:
             )
         )
         trace.position = result.position
-        results = [{"command": item.command, **answer(ROUTES[item.command], item)} for item in result.items]
+        results = [{"command": item.command, **answer(item)} for item in result.items]
         headers = {"Idempotency-Replayed": "true"} if result.repeated else {}
         return Response(
             msgspec.json.encode({"position": result.position, "results": results}),

@@ -40,6 +40,11 @@ class CommandRoute(NamedTuple):
         return None if self.creates else self.id_field
 
     @property
+    def answered_ids(self) -> tuple[str, ...]:
+        """The names of the ids in the answer."""
+        return self.command.id_fields() or ("stream_id",)
+
+    @property
     def needs_version(self) -> bool:
         """Whether `If-Match` must be sent: one stream of many may have been changed by somebody else."""
         return self.id_in_path is not None
@@ -55,23 +60,13 @@ class CommandRoute(NamedTuple):
 
 def command_route(name: str, command: type[Command]) -> CommandRoute:
     """`/v1/deals` opens a deal, `/v1/deals/{deal_id}/win-deal` changes one, `/v1/playbook/set-currency` has no id."""
-    aggregate, id_field = AGGREGATE_OF[command].name, _id_field(command)
+    aggregate, id_field = AGGREGATE_OF[command].name, command.id_field()
     if id_field is None:
         path = f"/v1/{aggregate}/{name}"
     else:
         collection = f"/v1/{id_field.removesuffix('_id')}s"
         path = collection if command.CREATES else f"{collection}/{{{id_field}}}/{name}"
     return CommandRoute(name, command, aggregate, path, id_field)
-
-
-def _id_field(command: type[Command]) -> str | None:
-    """The id that all commands of a kind have: a required UUID called `..._id` that a base class brings."""
-    for base in reversed(command.__mro__[1:]):
-        if issubclass(base, Command):
-            for name, field in base.model_fields.items():
-                if name.endswith("_id") and field.annotation is UUID and field.is_required():
-                    return name
-    return None
 
 
 ROUTES = {name: command_route(name, command) for name, command in COMMANDS.items()}
@@ -124,14 +119,16 @@ class OneCommand:
             headers["Location"] = f"{path}/{item.stream_id}"
         if result.repeated:
             headers["Idempotency-Replayed"] = "true"
-        body = msgspec.json.encode(answer(self._route, item))
+        body = msgspec.json.encode(answer(item))
         return Response(body, 201 if self._route.creates else 200, headers, "application/json")
 
 
-def answer(route: CommandRoute, item: ItemResult) -> dict[str, Any]:
-    """What is said of one command that was done: its stream by the name of its id, and where it stands now."""
+def answer(item: ItemResult) -> dict[str, Any]:
+    """What is said of one command that was done: what it was about by the names of its ids, and the version of the
+    stream that it changed. A forecast's is its own, so that the deal's never moves with it.
+    """
     return {
-        route.id_field or "stream_id": item.stream_id,
+        **(item.ids or {"stream_id": item.stream_id}),
         "version": item.version,
         "position": item.position,
         "event_ids": item.event_ids,

@@ -104,7 +104,7 @@ def _command(route: commands.CommandRoute, schemas: Schemas) -> Json:
         headers["Location"] = _header("Where the opened one lives.")
     answer = _object(
         {
-            route.id_field or "stream_id": {"type": "string", "format": "uuid"},
+            **{name: {"type": "string", "format": "uuid"} for name in route.answered_ids},
             "version": {"type": "integer", "minimum": 0},
             "position": {"type": "integer", "minimum": 0},
             "event_ids": {"type": "array", "items": {"type": "string", "format": "uuid"}},
@@ -255,11 +255,20 @@ def _if_match(route: commands.CommandRoute) -> list[Json]:
             "name": "If-Match",
             "in": "header",
             "required": route.needs_version,
-            "description": "The version that the command is based on, as its ETag; * for any.",
+            "description": f"The version of the {route.aggregate} that the command is based on, as its ETag; * for any."
+            + _apart(route),
             "schema": {"type": "string", "pattern": r'^("[0-9]{1,18}"|\*)$'},
             "example": '"7"',
         }
     ]
+
+
+def _apart(route: commands.CommandRoute) -> str:
+    """What to say of a stream that the address names by another one's id."""
+    if route.id_field in (None, f"{route.aggregate}_id"):
+        return ""
+    other = str(route.id_field).removesuffix("_id")
+    return f' It is a version of its own, "0" before the first event: the {other}\'s never moves with it.'
 
 
 def _json_body(schema: Json, example: Any) -> Json:

@@ -1,7 +1,6 @@
 """An account: a customer, and the people there. One stream per account."""
 
-from collections.abc import Callable
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 import msgspec
@@ -182,16 +181,13 @@ class OpenAccount(AccountCommand):
     """Open an account."""
 
     CREATES: ClassVar[bool] = True
+    MINTS: ClassVar[str | None] = "account_id"
 
     account_id: Annotated[UUID | None, Field(description="Default: a fresh id.")] = None  # type: ignore[assignment]
     name: PersonalText | None = None
     customer_segment: Label | None = None
     region: Label | None = None
     external: ExternalInput | None = None
-
-    def with_id(self, new_id: Callable[[], UUID]) -> Self:
-        """The same account with a fresh id when it has none yet."""
-        return self if self.account_id else self.model_copy(update={"account_id": new_id()})
 
 
 class RenameAccount(AccountCommand):
@@ -220,6 +216,8 @@ class ContactCommand(AccountCommand):
 class AddContact(ContactCommand):
     """Add a person at the account."""
 
+    MINTS: ClassVar[str | None] = "contact_id"
+
     contact_id: Annotated[UUID | None, Field(description="Default: a fresh id.")] = None  # type: ignore[assignment]
     name: PersonalText | None = None
     details: Annotated[
@@ -228,10 +226,6 @@ class AddContact(ContactCommand):
     job_title: Label | None = None
     department: Label | None = None
     orientation: Orientation | None = None
-
-    def with_id(self, new_id: Callable[[], UUID]) -> Self:
-        """The same person with a fresh id when there is none yet."""
-        return self if self.contact_id else self.model_copy(update={"contact_id": new_id()})
 
 
 class DescribeContact(ContactCommand):

@@ -83,6 +83,8 @@ class Command(BaseModel):
 
     CREATES: ClassVar[bool] = False
     """Whether it opens a new stream."""
+    MINTS: ClassVar[str | None] = None
+    """The field with the id of what it brings into being; a fresh one where it came without."""
     ALLOWED: ClassVar[frozenset[Role]]
     """The roles that may give it."""
 
@@ -108,6 +110,23 @@ class Command(BaseModel):
             name for name, field in cls.model_fields.items() if _is_personal(field.annotation, field.metadata)
         )
 
+    @classmethod
+    @cache
+    def id_field(cls) -> str | None:
+        """The id that all commands of a kind have: a required UUID called `..._id` that a base class brings."""
+        for base in reversed(cls.__mro__[1:]):
+            if issubclass(base, Command):
+                for name, field in base.model_fields.items():
+                    if name.endswith("_id") and field.annotation is UUID and field.is_required():
+                        return name
+        return None
+
+    @classmethod
+    @cache
+    def id_fields(cls) -> tuple[str, ...]:
+        """The ids that say what the command is about: that of its kind, and that of what it brings into being."""
+        return tuple(dict.fromkeys(name for name in (cls.id_field(), cls.MINTS) if name is not None))
+
     def stream_id(self) -> UUID:
         """The stream whose state decides."""
         raise NotImplementedError
@@ -120,9 +139,11 @@ class Command(BaseModel):
         """Whose the command's personal text is, so that it can be erased: the stream's, unless one person's."""
         return self.stream_id()
 
-    def with_id(self, _new_id: Callable[[], UUID]) -> Self:
+    def with_id(self, new_id: Callable[[], UUID]) -> Self:
         """The command with an id for what it brings into being, when it came without one."""
-        return self
+        if self.MINTS is None or getattr(self, self.MINTS) is not None:
+            return self
+        return self.model_copy(update={self.MINTS: new_id()})
 
     def partition_key(self) -> UUID:
         """What a fold may see together: the stream, unless the aggregate belongs to another."""

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from infra.sessions import Session
+
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -15,20 +17,22 @@ PATIENCE = 30.0
 """Seconds for which work waits for the database to come back."""
 SILENCE = 10
 """Seconds for which a writer may say nothing inside a transaction."""
-_CLOCK = "SELECT clock_timestamp()"
-# Between two messages of a pipeline a writer does not count as silent; from PostgreSQL 17 on this limits that too.
-_CLOCK_AND_LIMIT = f"SELECT clock_timestamp(), set_config('transaction_timeout', '{2 * SILENCE}s', false)"
+LONGEST = 20
+"""Seconds that a writer's transaction, or a statement of it, may take: a writer that hangs must let go of the head."""
 
 
-def connect(url: str, application_name: str) -> psycopg.Connection[Any]:
-    """An autocommit connection whose times come in UTC, and which the server cuts when it falls silent in the
-    middle of a transaction: a writer that hangs or vanishes must not keep the head of the log locked for long.
+def connect(url: str, application_name: str) -> Session:
+    """A session that the server cuts when it falls silent in the middle of a transaction, or does not come to an
+    end: a writer that hangs or vanishes must not keep the head of the log locked for long.
     """
-    options = (
-        f"-c TimeZone=UTC -c idle_in_transaction_session_timeout={SILENCE}s"
-        f" -c tcp_keepalives_idle={SILENCE} -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+    return Session.open(
+        url,
+        application_name,
+        idle_in_transaction_session_timeout=f"{SILENCE}s",
+        statement_timeout=f"{LONGEST}s",
+        # Between two messages of a pipeline a writer does not count as silent; this limits that too.
+        transaction_timeout=f"{LONGEST}s",
     )
-    return psycopg.connect(url, autocommit=True, application_name=application_name, options=options)
 
 
 class LogConnection:
@@ -88,7 +92,6 @@ class LogConnection:
     def _connected(self) -> Raw:
         if self._conn is None or self._conn.closed:
             self._conn = connect(self._url, "dealtrace log")
-            clock = _CLOCK_AND_LIMIT if self._conn.info.server_version >= 170000 else _CLOCK
-            theirs = self._conn.execute(clock).fetchall()[0][0]
+            theirs = self._conn.execute("SELECT clock_timestamp()").fetchall()[0][0]
             self._clock_ahead = theirs.astimezone(UTC) - datetime.now(UTC)
         return self._conn

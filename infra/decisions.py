@@ -31,8 +31,10 @@ class Step(msgspec.Struct, frozen=True):
 
     def item(self, after: int) -> ItemResult:
         """What became of the command whose events stand after this position."""
-        name, ids = self.command.command_name(), self.event_ids
-        return ItemResult(name, self.stream.id, self.stream.version, after + len(ids), ids)
+        command, events = self.command, self.event_ids
+        ids = {name: getattr(command, name) for name in command.id_fields()}
+        position = after + len(events)
+        return ItemResult(command.command_name(), self.stream.id, self.stream.version, position, events, ids)
 
 
 class Decision(msgspec.Struct):
@@ -108,9 +110,6 @@ def _decide_one(
             f"The role {request.actor.role} may not {command.command_name()}.",
             accepted=", ".join(sorted(command.ALLOWED)),
         )
-    expected = request.expected[index] if request.expected else None
-    if expected is not None and expected != stream.version:
-        raise StaleVersion(expected, stream.version)
     sealed = {
         name: seal(command.subject_id(), text)
         for name in command.personal_fields()
@@ -126,6 +125,10 @@ def _decide_one(
         others={other: streams[other] for other in command.stands_on()},
     )
     aggregate = AGGREGATE_OF[type(command)]
+    expected = request.expected[index] if request.expected else None
+    if expected is not None and expected != stream.version:
+        _require_authority(command, stream, context)
+        raise StaleVersion(expected, stream.version)
     decided = aggregate.decide(command, stream.state, context)
     occurred_at = occurrence(stream, decided, command.occurred_at, now)
     event_ids, events = [], []
@@ -139,6 +142,16 @@ def _decide_one(
     if decided:
         texts.extend(sealed.values())
     return Step(command, stream, tuple(event_ids), tuple(events))
+
+
+def _require_authority(command: Command, stream: Stream, context: Context) -> None:
+    """Raises NotAllowed for somebody who may not do it whatever the version, and so may not learn the version."""
+    try:
+        AGGREGATE_OF[type(command)].decide(command, stream.state, context)
+    except NotAllowed:
+        raise
+    except Refusal:
+        return  # one more reason against it, and the first to be mended is the version
 
 
 def _meta(request: Request, command: Command, event: Event, occurred_at: datetime, book_version: int) -> Meta:

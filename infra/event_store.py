@@ -5,7 +5,7 @@ first, then versions, command ids and ledger rows are read behind the lock, lose
 and inserted at once. Nobody else appends in between, so `count(*) = max(position)` always.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -137,9 +137,16 @@ def read_head(conn: Connection[Any]) -> Head:
     return Head(*conn.execute(_HEAD).fetchall()[0])
 
 
-def append(conn: Connection[Any], units: Sequence[Unit], *, after_lost_reply: bool = False) -> list[Outcome]:
+def append(
+    conn: Connection[Any],
+    units: Sequence[Unit],
+    *,
+    doubted: Collection[UUID] = (),
+    after_lost_reply: bool = False,
+) -> list[Outcome]:
     """Append every unit that may be, in order, in one transaction; an outcome per unit.
 
+    What stands on a `doubted` stream has moved, whatever its version: it was decided on what never came to be.
     `after_lost_reply` says that the same units were sent before and nobody knows whether they were committed:
     a unit whose very bytes stand in the log counts as appended then. Raises psycopg errors; nothing was appended
     then, unless the connection broke during the commit.
@@ -147,7 +154,7 @@ def append(conn: Connection[Any], units: Sequence[Unit], *, after_lost_reply: bo
     if not units:
         return []
     with conn.pipeline() as pipeline, conn.transaction():
-        group = _Group(conn, pipeline, units, after_lost_reply)
+        group = _Group(conn, pipeline, units, doubted, after_lost_reply)
         failpoint("append.head_locked", conn)
         outcomes = [group.judge(unit) for unit in units]
         group.write()
@@ -162,7 +169,12 @@ class _Group:
     """One transaction's view behind the head lock, and what it will write."""
 
     def __init__(
-        self, conn: Connection[Any], pipeline: Pipeline, units: Sequence[Unit], after_lost_reply: bool
+        self,
+        conn: Connection[Any],
+        pipeline: Pipeline,
+        units: Sequence[Unit],
+        doubted: Collection[UUID],
+        after_lost_reply: bool,
     ) -> None:
         self._conn = conn
         streams = list({stream for unit in units for stream in unit.stands_on})
@@ -188,7 +200,7 @@ class _Group:
         self._ledger: dict[UUID, int] = dict(ledger.fetchall()) if ledger else {}
         self._ours = {state: (position, at) for _, position, at, state in ours.fetchall()} if ours else {}
         self._position = self._head.position
-        self._failed: set[UUID] = set()
+        self._doubted = set(doubted)
         self._events: list[NewEvent] = []
         self._results: list[tuple[Remember, bytes]] = []
         self._rows: list[tuple[LedgerRow, int]] = []
@@ -202,7 +214,7 @@ class _Group:
         """
         outcome = self._judge(unit)
         if not isinstance(outcome, Appended):
-            self._failed.update(event.stream_id for event in unit.events)
+            self._doubted.update(event.stream_id for event in unit.events)
         return outcome
 
     def _judge(self, unit: Unit) -> Outcome:
@@ -216,7 +228,7 @@ class _Group:
         if unit.row is not None and unit.row.row_key in self._ledger:
             return Imported(self._ledger[unit.row.row_key])
         moved = tuple(
-            s for s, version in unit.stands_on.items() if s in self._failed or self._versions[s] != version
+            s for s, version in unit.stands_on.items() if s in self._doubted or self._versions[s] != version
         )
         if moved:
             return Moved(moved)

@@ -7,6 +7,7 @@ append checks them behind the head lock; what stood on a stream that has moved i
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
 from uuid import UUID
 
@@ -45,10 +46,11 @@ class Executor:
         A dry run decides everything, on top of the dry runs before it, and writes nothing; its positions are 0.
         Raises psycopg.OperationalError when the database stays out of reach.
         """
-        named = [self._with_ids(request) for request in requests]
-        decisions = self._decide(named, dry_run)
-        outcomes = self._rehearse(decisions) if dry_run else self._append(decisions)
-        return self._settle_all(decisions, outcomes, dry_run)
+        with self._unless_it_fails() as decided:
+            decided.extend(self._decide([self._with_ids(request) for request in requests], dry_run))
+            outcomes = self._rehearse(decided) if dry_run else self._append(decided)
+            answers, _ = self._settle_all(decided, outcomes, dry_run)
+        return answers
 
     def execute_all(self, groups: Iterable[Sequence[Request]]) -> Iterator[list[Result | Refusal]]:
         """The answers of each group, in order, as `execute` gives them.
@@ -56,18 +58,25 @@ class Executor:
         While one group is being appended the next one is taken and decided, as if the first will succeed. What
         turns out otherwise is decided again, as always when a stream has moved.
         """
-        with ThreadPoolExecutor(1, thread_name_prefix="append") as background:
+        with (
+            ThreadPoolExecutor(1, thread_name_prefix="append") as background,
+            self._unless_it_fails() as decided,
+        ):
             flying: tuple[list[Decision], Future[list[Outcome]]] | None = None
             for requests in groups:
-                decisions = self._decide([self._with_ids(request) for request in requests], dry_run=False)
-                if flying is not None:
-                    answers = self._settle_all(flying[0], flying[1].result(), dry_run=False)
-                    flying = decisions, background.submit(self._append, decisions)
-                    yield answers
-                else:
-                    flying = decisions, background.submit(self._append, decisions)
+                ahead = self._decide([self._with_ids(request) for request in requests], dry_run=False)
+                decided.extend(ahead)
+                if flying is None:
+                    flying = ahead, background.submit(self._append, ahead)
+                    continue
+                answers, doubted = self._settle_all(flying[0], flying[1].result(), dry_run=False, ahead=ahead)
+                flying = ahead, background.submit(self._append, ahead, doubted)
+                decided[:] = ahead
+                yield answers
             if flying is not None:
-                yield self._settle_all(flying[0], flying[1].result(), dry_run=False)
+                answers, _ = self._settle_all(flying[0], flying[1].result(), dry_run=False)
+                decided.clear()
+                yield answers
 
     def stream(self, stream_id: UUID) -> Stream:
         """The stream as it is believed to be now (after dry runs, as they would leave it)."""
@@ -109,6 +118,21 @@ class Executor:
         self._known.pop(stream_id, None)
         self._dry.pop(stream_id, None)
 
+    def _forget_all(self, decisions: Iterable[Decision]) -> None:
+        for decision in decisions:
+            for command in decision.request.commands:
+                self._forget(command.stream_id())
+
+    @contextmanager
+    def _unless_it_fails(self) -> Iterator[list[Decision]]:
+        """Decisions are believed before they are appended; if that fails, nothing of what they say is kept."""
+        decided: list[Decision] = []
+        try:
+            yield decided
+        except BaseException:
+            self._forget_all(decided)
+            raise
+
     # --- decide
 
     def _decide(self, requests: Sequence[Request], dry_run: bool) -> list[Decision]:
@@ -134,14 +158,14 @@ class Executor:
 
     # --- append
 
-    def _append(self, decisions: Sequence[Decision]) -> list[Outcome]:
+    def _append(self, decisions: Sequence[Decision], doubted: frozenset[UUID] = frozenset()) -> list[Outcome]:
         units = [decision.unit() for decision in decisions]
         lost_reply = False
 
         def attempt(conn: LogConnection.Raw) -> list[Outcome]:
             nonlocal lost_reply
             try:
-                return append(conn, units, after_lost_reply=lost_reply)
+                return append(conn, units, doubted=doubted, after_lost_reply=lost_reply)
             except psycopg.Error:
                 lost_reply = True
                 raise
@@ -161,22 +185,34 @@ class Executor:
     # --- settle
 
     def _settle_all(
-        self, decisions: list[Decision], outcomes: list[Outcome], dry_run: bool
-    ) -> list[Result | Refusal]:
-        """The answers; whatever has moved is decided and appended again, until it comes through."""
+        self,
+        decisions: Sequence[Decision],
+        outcomes: Sequence[Outcome],
+        dry_run: bool,
+        ahead: Sequence[Decision] = (),
+    ) -> tuple[list[Result | Refusal], frozenset[UUID]]:
+        """The answers; whatever has moved is decided and appended again, until it comes through.
+
+        `ahead` was decided already as if these succeed. Returned beside the answers: the streams on which they
+        turned out otherwise, whose versions `ahead` may not trust even where the numbers fit.
+        """
         answers: list[Result | Refusal | None] = [None] * len(decisions)
-        pending = list(range(len(decisions)))
+        pending, doubted = list(range(len(decisions))), set[UUID]()
         for attempt in range(ATTEMPTS):
             for i, decision, outcome in zip(pending, decisions, outcomes, strict=True):
                 answers[i] = self._settle(decision, outcome)
+                if not isinstance(outcome, Appended):
+                    doubted.update(step.stream.id for step in decision.steps)
             again = [(i, d.request) for i, d in zip(pending, decisions, strict=True) if answers[i] is None]
+            if doubted:
+                self._forget_all(ahead)
             if not again or attempt == ATTEMPTS - 1:
                 break
             pending = [i for i, _ in again]
             decisions = self._decide([request for _, request in again], dry_run)
             outcomes = self._rehearse(decisions) if dry_run else self._append(decisions)
         contended = Contended("Other writers were quicker each time.", accepted="the same command again")
-        return [contended if answer is None else answer for answer in answers]
+        return [contended if answer is None else answer for answer in answers], frozenset(doubted)
 
     def _settle(self, decision: Decision, outcome: Outcome) -> Result | Refusal | None:
         """The answer, or None when the request must be decided again."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from domain.errors import Overloaded
+from infra.sessions import Session
 
 T = TypeVar("T")
 
@@ -21,12 +22,6 @@ MissingTable = psycopg.errors.UndefinedTable
 READERS = 4
 MAX_WAITING = 512
 STATEMENT_SECONDS = 20
-
-_OPTIONS = (
-    "-c TimeZone=UTC -c default_transaction_read_only=on"
-    " -c default_transaction_isolation=repeatable\\ read"
-    f" -c statement_timeout={STATEMENT_SECONDS}s"
-)
 
 
 class Readers:
@@ -70,19 +65,15 @@ class Readers:
         with conn.transaction():
             return query(conn)
 
-    def _connection(self) -> tuple[psycopg.Connection[Any], bool]:
-        conn: psycopg.Connection[Any] | None = getattr(self._own, "conn", None)
+    def _connection(self) -> tuple[Session, bool]:
+        conn: Session | None = getattr(self._own, "conn", None)
         if conn is not None and not conn.closed:
             return conn, False
         if conn is not None:
             self._open.discard(conn)
-        conn = psycopg.connect(
-            self._url,
-            autocommit=True,
-            application_name="dealtrace query",
-            options=_OPTIONS,
-            connect_timeout=5,
-        )
+        conn = Session.open(self._url, "dealtrace query", statement_timeout=f"{STATEMENT_SECONDS}s")
+        conn.read_only = True
+        conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         self._own.conn = conn
         self._open.add(conn)
         return conn, True

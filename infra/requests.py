@@ -31,13 +31,17 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ItemResult(msgspec.Struct, frozen=True):
-    """What became of one command: the stream's version after it, and its events (none: it was so already)."""
+    """What became of one command: the stream's version after it, and its events (none: it was so already).
+
+    `ids` are those that say what the command was about, by the names of its fields; a fresh one is among them.
+    """
 
     command: str
     stream_id: UUID
     version: int
     position: int
     event_ids: tuple[UUID, ...]
+    ids: dict[str, UUID] = {}
 
 
 class Result(msgspec.Struct, frozen=True):

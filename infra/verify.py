@@ -66,7 +66,8 @@ def log_root(
     wanted: dict[int, set[str]] = {}
     for one in expected:
         wanted.setdefault(one.position, set()).add(one.root)
-    root, problems, position, last_recorded_at = LogRoot(), [], 0, None
+    problems: list[str] = []
+    root, position, last_recorded_at = LogRoot(), 0, None
     _compare(root, wanted.pop(0, set()), 0, problems)
     with conn.cursor(binary=True) as cursor:
         while rows := cursor.execute(_EVENTS, [position, until, _WINDOW]).fetchall():
@@ -132,7 +133,9 @@ def _around_the_head(conn: Connection[Any], head: Head) -> list[str]:
     problems = []
     beyond, first = conn.execute(_BEYOND, [head.position]).fetchone() or (0, None)
     if beyond:
-        problems.append(f"{beyond} events stand beyond the head, which is at {head.position}: from {first} on")
+        problems.append(
+            f"{beyond} events stand beyond the head, which is at {head.position}: from {first} on"
+        )
     last = conn.execute(
         "SELECT recorded_at FROM dealtrace.events WHERE notification_id = %s", [head.position]
     ).fetchone()
@@ -141,7 +144,9 @@ def _around_the_head(conn: Connection[Any], head: Head) -> list[str]:
     epochs = conn.execute("SELECT epoch, after_position FROM dealtrace.epochs ORDER BY epoch").fetchall()
     begins = [after for _, after in epochs]
     if not epochs or epochs[-1][0] != head.epoch or begins[0] != 0:
-        problems.append(f"the epochs {[epoch for epoch, _ in epochs]} are not those of a log in epoch {head.epoch}")
+        problems.append(
+            f"the epochs {[epoch for epoch, _ in epochs]} are not those of a log in epoch {head.epoch}"
+        )
     elif begins != sorted(begins) or begins[-1] > head.position:
         problems.append(f"the epochs begin after the positions {begins}, which is no order of time")
     return problems

@@ -75,7 +75,11 @@ def fold(deal: DealRow | None, e: Recorded, _: Out) -> DealRow:
             deal, version=e.version, activities=deal.activities + 1, last_activity_at=last
         )
     return msgspec.structs.replace(
-        deal, version=e.version, changed_at=at, known_at=e.known_at, **_changes(event, at)
+        deal,
+        version=e.version,
+        changed_at=max(deal.changed_at, at),  # a note may be back-dated
+        known_at=max(deal.known_at, e.known_at),
+        **_changes(event, at),
     )
 
 

@@ -8,152 +8,19 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection, sql
 
-from domain.deal import (
-    AmountRevised,
-    DealAbandoned,
-    DealLost,
-    DealMergedInto,
-    DealOpened,
-    DealReopened,
-    DealVoided,
-    DealWon,
-    OwnerRevised,
-    StageAdvanced,
-    StageRegressed,
-)
-from domain.event import Recorded
 from domain.money import plain
+from projections.deal_states import TOPICS, DealState, FunnelHead, fold
 from projections.deals import PROJECTION as DEALS
-from projections.engine.description import Out, Projection, Table, topics
+from projections.engine.description import Projection, Table
 from projections.filters import NO_FILTERS, Filters
 from projections.open_deals import STAGES, OpenDeals, places_of_stages
 from projections.playbook import MACRO_STAGES, stages_at
 
 
-class DealState(msgspec.Struct, frozen=True):
-    """A deal from one change until the next.
-
-    In force at (T, K) iff occurred_at <= T and known_at <= K, and not (next_occurred_at <= T and next_known_at <= K):
-    both clocks never run backwards over a deal's state, so the events selected by (T, K) are its first ones.
-    A voided or merged deal has no row that is in force.
-    """
-
-    deal_id: UUID
-    seq: int
-    """The version of the deal's stream that brought it."""
-    occurred_at: datetime
-    known_at: datetime
-    funnel: str
-    status: str
-    stage: str
-    amount: Decimal | None
-    owner: str | None
-    account_id: UUID | None
-    product_line: str | None
-    customer_segment: str | None
-    region: str | None
-    amount_thousandths: int
-    """The amount once more, for summing: no currency is finer, and 0 when it is unknown."""
-    next_occurred_at: datetime | None = None
-    next_known_at: datetime | None = None
-
-
-class FunnelHead(msgspec.Struct, frozen=True):
-    """The deal's last state. `gone` once it was voided or merged."""
-
-    deal_id: UUID
-    seq: int
-    gone: bool
-    funnel: str
-    status: str
-    stage: str
-    amount: Decimal | None
-    owner: str | None
-    account_id: UUID | None
-    product_line: str | None
-    customer_segment: str | None
-    region: str | None
-
-
-def fold(head: FunnelHead | None, e: Recorded, out: Out) -> FunnelHead:
-    """Close the state in force and insert the one that follows it."""
-    event, clocks = e.event, (e.meta.occurred_at, e.known_at)
-    if type(event) is DealOpened:
-        after = FunnelHead(
-            e.stream_id,
-            e.version,
-            False,
-            event.funnel,
-            "open",
-            event.stage,
-            event.amount.amount if event.amount else None,
-            event.owner,
-            event.account_id,
-            event.product_line,
-            event.customer_segment,
-            event.region,
-        )
-    else:
-        assert head is not None, "a stream of a deal begins with deal.opened"
-        if head.gone:
-            return head
-        out.close(DealState, (head.deal_id, head.seq), clocks)
-        after = msgspec.structs.replace(head, seq=e.version, **_changes(event))
-    if not after.gone:
-        out.insert(
-            DealState(
-                after.deal_id,
-                after.seq,
-                *clocks,
-                after.funnel,
-                after.status,
-                after.stage,
-                after.amount,
-                after.owner,
-                after.account_id,
-                after.product_line,
-                after.customer_segment,
-                after.region,
-                int((after.amount or 0) * 1000),
-            )
-        )
-    return after
-
-
-_OUTCOME: dict[type, str] = {DealWon: "won", DealLost: "lost", DealAbandoned: "abandoned"}
-
-
-def _changes(event: Any) -> dict[str, Any]:
-    match event:
-        case StageAdvanced() | StageRegressed():
-            return {"stage": event.to_stage}
-        case AmountRevised():
-            return {"amount": event.to_amount.amount if event.to_amount else None}
-        case OwnerRevised():
-            return {"owner": event.to_owner}
-        case DealReopened():
-            return {"status": "open", "stage": event.to_stage}
-        case DealVoided() | DealMergedInto():
-            return {"gone": True}
-    return {"status": _OUTCOME[type(event)]}
-
-
 PROJECTION = Projection(
     name="funnel",
     version=1,
-    topics=topics(
-        DealOpened,
-        StageAdvanced,
-        StageRegressed,
-        AmountRevised,
-        OwnerRevised,
-        DealWon,
-        DealLost,
-        DealAbandoned,
-        DealReopened,
-        DealVoided,
-        DealMergedInto,
-    ),
+    topics=TOPICS,
     fold=fold,
     head=Table("funnel_heads", FunnelHead, key=("deal_id",)),
     histories=(
@@ -168,6 +35,7 @@ PROJECTION = Projection(
                     " WHERE status = 'open' AND next_occurred_at IS NULL"
                 ),
                 "(funnel, next_occurred_at) WHERE status = 'open' AND next_occurred_at IS NOT NULL",
+                "(funnel, closed_at) WHERE status = 'won'",
             ),
         ),
     ),

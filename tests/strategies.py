@@ -27,6 +27,7 @@ from domain.deal import (
     StageRegressed,
 )
 from domain.event import Event, Recorded, TextRef
+from domain.manager_forecast import Forecast, ForecastSet, Seen, forecast_stream
 from domain.money import Money
 from domain.playbook import STREAM_ID, CalendarSet, FunnelRevised, Names
 from domain.registry import evolve
@@ -42,7 +43,7 @@ GAPS = [timedelta(), timedelta(microseconds=1), timedelta(hours=5), timedelta(da
 SHARES = [0, 1, 3, 4]  # quarters of the time between the earliest and the latest moment allowed
 ACTIONS = (
     "advance", "advance", "advance", "regress", "amount", "owner", "name", "close_date", "activity", "activity", "win",
-    "lose", "abandon", "reopen", "reopen", "void", "merge",
+    "lose", "abandon", "reopen", "reopen", "void", "merge", "forecast", "forecast",
 )  # fmt: skip
 
 
@@ -107,6 +108,8 @@ class _DealMaker:
         self.occurred, self.claimed = START - timedelta(days=20), START - timedelta(days=10)
 
     def next(self, action: str, now: datetime, occurred: int, claimed: int, value: int) -> list[Fact]:
+        if action == "forecast" and self.deal is not None:
+            return [self._forecast(self.deal, now, value)]
         event = self._event(action, value)
         if event is None:
             return []
@@ -118,6 +121,13 @@ class _DealMaker:
             self.deal = evolve(self.deal, event)
             self.occurred, self.claimed = happened, claim or self.claimed
         return [Fact(self.id, event, happened, now, claim)]
+
+    def _forecast(self, deal: Deal, now: datetime, value: int) -> Fact:
+        """A manager's forecast: in a stream of its own, under the deal's partition key."""
+        seen = Seen(1, 0, deal.funnel, deal.stage, None, deal.amount, None, deal.owner, None, None, ())
+        amount = _money(value) or Money(Decimal(1), "EUR")
+        event = ForecastSet(self.id, Forecast("2024-03", amount), None, "said so", False, seen)
+        return Fact(forecast_stream(self.id), event, now, now, None, self.id)
 
     def _event(self, action: str, value: int) -> Event | None:
         deal = self.deal

@@ -10,6 +10,7 @@ import psycopg
 from psycopg import Connection
 
 from infra.event_store import CHANNEL, read_head
+from infra.sessions import Session
 from projections.engine.catalogue import chosen
 from projections.engine.checkpoints import ensure
 from projections.engine.connecting import connect
@@ -67,9 +68,10 @@ class Projector:
             stop.wait(pause * random.uniform(0.5, 1.5))  # noqa: S311 -- spreads reconnects, nothing more
             pause = min(2 * pause, LONGEST_BACKOFF)
 
-    def _prepare(self, conn: Connection[Any]) -> None:
+    def _prepare(self, conn: Session) -> None:
         ensure(conn, self._projections)
-        conn.execute(f"LISTEN {CHANNEL}")
+        if not conn.pooled:  # there somebody else would hear it
+            conn.execute(f"LISTEN {CHANNEL}")
         log.info("Projecting %s.", ", ".join(p.name for p in self._projections))
 
     def _step(self, conn: Connection[Any]) -> bool:

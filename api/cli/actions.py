@@ -13,7 +13,7 @@ from api.cli.data import body, opened, writing
 from api.cli.failure import USAGE, Failure
 from api.cli.options import option, verb_taking
 from api.cli.terminal import note, write_answer
-from api.commands import ROUTES, answer
+from api.commands import answer
 from api.strict_json import parse
 from domain.command import Command
 from domain.errors import Refusal
@@ -113,7 +113,7 @@ def _do(
         raise outcome
     (item,) = outcome.items
     if form == "json":
-        write_answer(body(answer(ROUTES[item.command], item)))
+        write_answer(body(answer(item)))
     elif item.event_ids:
         note(f"Done: {item.stream_id} has version {item.version}, the log stands at {item.position}.")
     else:

@@ -10,6 +10,7 @@ from domain.errors import Refusal
 from infra.migrations import APP_ROLE
 from infra.postgres import ServerError
 from infra.settings import SettingError
+from projections.engine.checkpoints import ForeignLog
 from workers.importer import UnusableInput
 
 REFUSED, USAGE, INTERRUPTED = 1, 2, 130
@@ -56,6 +57,8 @@ def tell(error: BaseException, verb: str) -> Told:
         case ServerError():
             sentence, _, rest = str(error).partition("\n")
             return Told(_sentence(sentence), rest, REFUSED)
+        case ForeignLog():
+            return Told(_sentence(str(error)), "dealtrace projections adopt-log", REFUSED)
         case KeyboardInterrupt():
             return Told("Interrupted.", "", INTERRUPTED)
     return _unforeseen(error)

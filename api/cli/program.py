@@ -19,6 +19,7 @@ def program() -> typer.Typer:
     """The program with all its verbs."""
     from api.cli.actions import add_actions
     from api.cli.imports import add_imports
+    from api.cli.operating import add_operating
     from api.cli.questions import add_questions
     from api.cli.server import add_server
     from api.cli.upkeep import add_upkeep
@@ -33,7 +34,7 @@ def program() -> typer.Typer:
         rich_markup_mode="rich",
     )
     app.callback()(_options)
-    for add in (add_server, add_questions, add_actions, add_imports, add_upkeep):
+    for add in (add_server, add_questions, add_actions, add_imports, add_upkeep, add_operating):
         add(app)
     return app
 

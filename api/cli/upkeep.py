@@ -9,11 +9,10 @@ from api import params as p
 from api import queries
 from api.cli.data import ask_log, body, catch_up, opened, read
 from api.cli.failure import USAGE, Failure
+from api.cli.operating import adopt
 from api.cli.options import verb_taking
 from api.cli.questions import FORMAT
 from api.cli.terminal import Format, note, progress, show
-from infra.event_store import read_head
-from infra.verify import Verification, verify_log
 from projections.engine.catalogue import catalogue, chosen
 from projections.engine.description import Projection
 from projections.engine.digests import digest
@@ -23,12 +22,11 @@ Form = Annotated[Format, typer.Option("--format", help="A table for people, JSON
 
 
 def add_upkeep(app: typer.Typer) -> None:
-    """Give the program `projections`, `log` and `verify`."""
+    """Give the program `projections` and `log`."""
     app.command(
         "log", help="Where the log stands: its id, epoch and position.", rich_help_panel="Look after",
         epilog="Example:  dealtrace log --format json",
     )(verb_taking(p.NoParams, _log, FORMAT))  # fmt: skip
-    app.command("verify", rich_help_panel="Look after", epilog="Example:  dealtrace verify")(verify)
     projections = typer.Typer(
         no_args_is_help=True, help="What is computed from the log: status, rebuild, digest."
     )
@@ -37,22 +35,8 @@ def add_upkeep(app: typer.Typer) -> None:
     )(verb_taking(p.NoParams, _status, FORMAT))
     projections.command("rebuild", epilog="Example:  dealtrace projections rebuild")(rebuild_some)
     projections.command("digest", epilog="Example:  dealtrace projections digest --format json")(digests)
+    projections.command("adopt-log", epilog="Example:  dealtrace projections adopt-log")(adopt)
     app.add_typer(projections, name="projections", rich_help_panel="Look after")
-
-
-def verify(form: Form = "table") -> None:
-    """Read the whole log and check it: positions and versions without gaps, readable bytes; gives the log root."""
-    with opened() as server, progress("Reading the log") as bar:
-        head = read(server, read_head)
-        found: Verification = read(
-            server, lambda conn: verify_log(conn, progress=lambda at: bar.at(at, head.position))
-        )
-    show(found, body(found), form)
-    if found.problems:
-        raise Failure(
-            f"The log is not whole: {len(found.problems)} problems.", "restore a backup; nothing was changed"
-        )
-    note("The log is whole.")
 
 
 def rebuild_some(

@@ -1,8 +1,7 @@
 """Opening a deal, and taking it out of every figure: it was a mistake, or the same as another."""
 
-from collections.abc import Callable
 from datetime import date
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 import msgspec
@@ -82,6 +81,7 @@ class OpenDeal(DealCommand):
     """Open a deal, in the funnel's first stage unless it is imported."""
 
     CREATES: ClassVar[bool] = True
+    MINTS: ClassVar[str | None] = "deal_id"
 
     deal_id: Annotated[UUID | None, Field(description="Default: a fresh id.")] = None  # type: ignore[assignment]
     funnel: Annotated[Key, Field(examples=["tas_plus"])]
@@ -95,10 +95,6 @@ class OpenDeal(DealCommand):
     customer_segment: Label | None = None
     region: Label | None = None
     external: ExternalInput | None = None
-
-    def with_id(self, new_id: Callable[[], UUID]) -> Self:
-        """The same deal with a fresh id when it has none yet."""
-        return self if self.deal_id else self.model_copy(update={"deal_id": new_id()})
 
 
 class VoidDeal(DealCommand):

@@ -21,8 +21,8 @@ def numbered() -> dict[int, str]:
     }
 
 
-def migrate(owner_url: str) -> list[int]:
-    """Bring the database up to date and return the numbers applied now.
+def migrate(owner_url: str, upto: int | None = None) -> list[int]:
+    """Bring the database up to date, or up to the migration `upto`, and return the numbers applied now.
 
     Raises RuntimeError when the database was migrated by a newer release.
     """
@@ -41,7 +41,7 @@ def migrate(owner_url: str) -> list[int]:
                 raise RuntimeError(
                     f"The database has migrations {unknown} of a newer release; start that release instead."
                 )
-            todo = sorted(known.keys() - done)
+            todo = sorted(n for n in known.keys() - done if upto is None or n <= upto)
             for number in todo:
                 conn.execute(known[number].encode())
                 conn.execute("INSERT INTO dealtrace.migrations (number) VALUES (%s)", (number,))

@@ -4,20 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psycopg
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
+from infra.sessions import Session
 
-def connect(app_url: str) -> Connection[Any]:
+
+def connect(app_url: str) -> Session:
     """A connection of the application for projecting."""
-    return psycopg.connect(
-        app_url,
-        autocommit=True,
-        application_name="dealtrace projections",
-        options="-c TimeZone=UTC",
-        connect_timeout=5,
-    )
+    return Session.open(app_url, "dealtrace projections")
 
 
 @contextmanager

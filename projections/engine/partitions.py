@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from uuid import UUID
 
-COMPANIONS: tuple[Callable[[UUID], UUID], ...] = ()
+from domain.manager_forecast import forecast_stream
+
+COMPANIONS: tuple[Callable[[UUID], UUID], ...] = (forecast_stream,)
 """From a partition key to the ids of the further streams that share it.
 
 A deal's own stream (and the playbook's) has the partition key as its id. A stream whose id is derived from the deal's

@@ -14,6 +14,7 @@ from psycopg import Connection
 
 from infra.event_store import read_head
 from infra.log_reader import read_window
+from infra.sessions import alone
 from projections.engine.applying import Batch, apply_batch
 from projections.engine.catalogue import chosen
 from projections.engine.checkpoints import Checkpoint, Moved, checkpoints, ensure, lock
@@ -59,8 +60,7 @@ def rebuild(
     Raises RebuildRunning, Cancelled (`stop` was set), BrokenLog, UnknownTopic, ForeignLog.
     """
     wanted = list(projections or chosen(list(names or ())))
-    with connect(app_url) as conn:
-        (free,) = conn.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK]).fetchone() or (False,)
+    with alone(app_url, _LOCK) as free, connect(app_url) as conn:
         if not free:
             raise RebuildRunning("The projections are being rebuilt already.")
         ensure(conn, wanted)

@@ -16,22 +16,55 @@ ON_ONE_OF_MANY = pytest.mark.parametrize(
 )
 
 BODIES: dict[str, dict[str, Any]] = {
-    "open-deal": {"funnel": "tas_plus"},
+    "open-deal": {"funnel": "tas_plus", "expected_close": "2027-06-30"},
     "advance-stage": {"to_stage": "bidding"},
     "regress-stage": {"to_stage": "verification", "reason": "the customer starts over"},
     "reopen-deal": {"to_stage": "bidding", "reason": "the customer came back"},
+    "review-stage": {"stage": "verification", "outcome": "approved"},
+    "tick-item": {"item": "budget"},
+    "untick-item": {"item": "budget"},
+    "grade-deal": {"grade": "A", "reason": "the whole branch watches this one"},
+    "confirm-assessment": {"party": "us"},
     "set-currency": {"currency": "EUR"},
     "set-calendar": {"time_zone": "Asia/Shanghai"},
+    "set-checklist": {"stage": "needs_analysis", "items": [{"key": "budget", "label": {"en": "Budget"}}]},
+    "set-grades": {"grades": [{"grade": "A", "from_amount": {"amount": "50000", "currency": "EUR"}}]},
 }
 """Of the commands whose example from the document does not fit what the tests set up."""
 
-BEFORE: dict[str, list[str]] = {
-    "regress-stage": ["advance-stage"],
-    "reopen-deal": ["win-deal"],
-    "retire-funnel": ["define-funnel"],
-    "revise-funnel": ["define-funnel"],
+BEGINNINGS = {"deal_id": "open-deal", "account_id": "open-account"}
+"""What brings the thing into being that an id names."""
+
+BEFORE: dict[str, str] = {
+    "regress-stage": "open-deal advance-stage",
+    "reopen-deal": "open-deal win-deal",
+    "tick-item": "define-funnel set-checklist open-deal",
+    "untick-item": "define-funnel set-checklist open-deal tick-item",
+    "grade-deal": "define-funnel set-grades open-deal",
+    "reassess-compelling-event": "open-deal record-compelling-event",
+    "assess-competitor": "open-deal add-competitor",
+    "drop-competitor": "open-deal add-competitor",
+    "confirm-assessment": "open-deal assess-our-position",
+    "add-deal-contact": "open-account add-contact open-deal",
+    "revise-deal-contact": "open-account add-contact open-deal add-deal-contact",
+    "assess-attitude": "open-account add-contact open-deal add-deal-contact",
+    "choose-strategy": "open-account add-contact open-deal add-deal-contact",
+    "remove-deal-contact": "open-account add-contact open-deal add-deal-contact",
+    "withdraw-forecast": "open-deal set-forecast",
+    "describe-contact": "open-account add-contact",
+    "revise-contact-traits": "open-account add-contact",
+    "assess-overall-attitude": "open-account add-contact",
+    "retire-contact": "open-account add-contact",
+    "revise-funnel": "define-funnel",
+    "retire-funnel": "define-funnel",
+    "set-checklist": "define-funnel",
+    "set-grades": "define-funnel",
+    "adopt-rate-set": "define-funnel",
+    "revise-team": "create-team",
+    "appoint-manager": "create-team",
+    "join-team": "create-team",
 }
-"""What must have happened for the command to be possible."""
+"""What must have happened for the command to be possible, where its beginning alone is not enough."""
 
 
 def example(api: Api, route: CommandRoute) -> dict[str, Any]:
@@ -42,20 +75,40 @@ def example(api: Api, route: CommandRoute) -> dict[str, Any]:
 
 def possible(api: Api, route: CommandRoute) -> tuple[str, dict[str, Any], dict[str, str]]:
     """Address, body and headers of the command on something fresh that it can be done to."""
+    before = BEFORE.get(route.name, BEGINNINGS.get(route.id_in_path or "", "")).split()
     about: dict[str, Any] = {}
-    if "funnel" in route.command.model_fields and not route.id_field:
-        about["funnel"] = f"spare_{uuid4().hex}"
-        _retire_spares(api)
     if "into" in route.command.model_fields:
         about["into"] = api.open_deal()
-    deal = api.open_deal() if route.id_in_path else None
-    for each in [ROUTES[name] for name in BEFORE.get(route.name, [])] + [route]:
-        path, body = each.path.format(deal_id=deal), example(api, each) | about
-        headers = {"If_Match": "*"} if route.needs_version else {}
-        if each is not route:
-            done = api.as_role("admin").post(path, body, **headers)
-            assert done.status_code == 200, done.text
-    return path, body, headers
+    if "define-funnel" in (*before, route.name):
+        about["funnel"] = f"spare_{uuid4().hex}"
+        _retire_spares(api)
+    for each in map(ROUTES.__getitem__, before):
+        path, body, headers = _addressed(api, each, about)
+        done = api.as_role("admin").post(path, body, **headers)
+        assert done.is_success, f"{each.name}: {done.text}"
+        about |= {name: done.json()[name] for name in each.answered_ids}
+    return _addressed(api, route, about)
+
+
+def _addressed(
+    api: Api, route: CommandRoute, about: dict[str, Any]
+) -> tuple[str, dict[str, Any], dict[str, str]]:
+    """The command on what was brought into being so far: in its address, and in the fields that name it."""
+    named = {
+        name: value
+        for name, value in about.items()
+        if name in route.command.model_fields and name not in (route.id_in_path, route.command.MINTS)
+    }
+    return (
+        route.path.format_map(about),
+        example(api, route) | named,
+        {"If_Match": "*"} if route.needs_version else {},
+    )
+
+
+def nowhere(route: CommandRoute) -> str:
+    """An address of the command on something that nobody opened."""
+    return route.path.format_map(dict.fromkeys(BEGINNINGS, uuid4()))
 
 
 def _retire_spares(api: Api) -> None:
@@ -74,7 +127,9 @@ def test_a_command_is_accepted_and_answers_with_where_it_stands(api: Api, route:
 
     assert answer.status_code == (201 if route.creates else 200), answer.text
     said = answer.json()
-    assert said.keys() == {route.id_field or "stream_id", "version", "position", "event_ids"}
+    assert said.keys() == {*route.answered_ids, "version", "position", "event_ids"}
+    if route.id_in_path is not None:
+        assert said[route.id_in_path] in path
     assert answer.headers["ETag"] == f'"{said["version"]}"'
     assert api.head() >= said["position"]
     if route.creates:
@@ -114,7 +169,7 @@ def test_the_same_key_with_another_request_is_refused(api: Api, route: CommandRo
 
 @ALL
 def test_a_role_that_may_not_is_refused(api: Api, unchanged_log: None, route: CommandRoute) -> None:
-    path = route.path.format(deal_id=uuid4())
+    path = nowhere(route)
 
     answer = api.as_role("auditor").post(path, {}, If_Match="*")
 
@@ -125,7 +180,7 @@ def test_a_role_that_may_not_is_refused(api: Api, unchanged_log: None, route: Co
 
 @ALL
 def test_nobody_is_refused(api: Api, unchanged_log: None, route: CommandRoute) -> None:
-    answer = api.client.post(route.path.format(deal_id=uuid4()), json={}, headers={"X-Actor-Id": ""})
+    answer = api.client.post(nowhere(route), json={}, headers={"X-Actor-Id": ""})
 
     assert answer.status_code == 401
     assert answer.json()["code"] == "unauthenticated"
@@ -167,10 +222,60 @@ def test_the_current_version_is_accepted(api: Api, route: CommandRoute) -> None:
 
 
 @ON_ONE_OF_MANY
-def test_a_deal_that_nobody_opened_is_not_found(api: Api, unchanged_log: None, route: CommandRoute) -> None:
+def test_what_nobody_opened_is_not_found(api: Api, unchanged_log: None, route: CommandRoute) -> None:
     body = example(api, route)
 
-    answer = api.as_role("admin").post(route.path.format(deal_id=uuid4()), body, If_Match="*")
+    answer = api.as_role("admin").post(nowhere(route), body, If_Match="*")
 
     assert answer.status_code == 404, answer.text
-    assert answer.json()["code"] == "unknown-deal"
+    assert answer.json()["code"] == f"unknown-{route.id_field.removesuffix('_id')}"
+
+
+def test_a_fresh_id_comes_back_in_the_answer_and_in_its_repetition(api: Api) -> None:
+    account = api.post("/v1/accounts", {"name": "Halvern Foods"}).json()["account_id"]
+    path, key = f"/v1/accounts/{account}/add-contact", str(uuid4())
+
+    first, again = (
+        api.post(path, {"name": "Mara"}, If_Match="*", Idempotency_Key=key).json() for _ in range(2)
+    )
+
+    assert first == again
+    described = api.post(
+        f"/v1/accounts/{account}/describe-contact",
+        {"contact_id": first["contact_id"], "name": "Mara Lind"},
+        If_Match="*",
+    )
+    assert described.status_code == 200, described.text
+
+
+def test_a_forecast_has_a_version_of_its_own_and_leaves_the_deals_alone(api: Api) -> None:
+    deal, director = api.open_deal(expected_close="2027-06-30"), api.as_role("director")
+    body = {"amount": {"amount": "1000", "currency": "EUR"}, "reason": "they said so"}
+
+    def forecast(version: int) -> Any:
+        return director.post(f"/v1/deals/{deal}/set-forecast", body, If_Match=f'"{version}"')
+
+    first, second, stale = forecast(0), forecast(1), forecast(0)
+
+    assert (first.json()["deal_id"], first.json()["version"], second.json()["version"]) == (deal, 1, 2)
+    assert (stale.status_code, stale.json()["accepted"].partition(",")[0]) == (412, '"2"')
+    renamed = api.post(f"/v1/deals/{deal}/rename-deal", {"name": "Sensors"}, If_Match='"1"')
+    assert renamed.json()["version"] == 2
+
+
+@pytest.mark.parametrize("if_match", ["*", '"0"', '"1"', '"7"'])
+def test_who_may_not_forecast_learns_nothing_of_the_forecast_from_its_version(
+    api: Api, if_match: str
+) -> None:
+    body = {"amount": {"amount": "1000", "currency": "EUR"}, "reason": "they said so"}
+    refused = set()
+    for forecasts in range(2):
+        deal = api.open_deal(expected_close="2027-06-30")
+        for _ in range(forecasts):
+            assert (
+                api.as_role("director").post(f"/v1/deals/{deal}/set-forecast", body, If_Match="*").is_success
+            )
+        answer = api.post(f"/v1/deals/{deal}/set-forecast", body, If_Match=if_match)  # a manager of nobody
+        refused.add((answer.status_code, answer.json()["code"], answer.json()["detail"]))
+
+    assert refused == {(403, "not-allowed", "Only a manager above the owner of the deal does this.")}

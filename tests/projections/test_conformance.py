@@ -1,7 +1,9 @@
 """What every projection owes, whichever the engine finds: one fold, the same rows however they came to be."""
 
 from threading import Event as Flag
+from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from domain.event import Recorded
 from projections.engine.applying import Batch, apply_batch
 from projections.engine.checkpoints import checkpoints, ensure
-from projections.engine.description import Projection
+from projections.engine.description import Out, Projection, Table, topics_of
 from projections.engine.digests import digest, replay
 from projections.engine.rebuilding import Cancelled, rebuild
 from projections.engine.running import run_to_head
@@ -136,3 +138,41 @@ def test_a_stopped_rebuild_goes_on_where_it_was(
     )
     assert seen[0] > 0
     assert_live_is(playground, projection, replay(log, [projection])[projection.name], len(log))
+
+
+class DealTopics(msgspec.Struct, frozen=True):
+    """What happened to a deal and its forecast, in the order of the log."""
+
+    deal_id: UUID
+    topics: list[str]
+
+
+def follow_both(head: DealTopics | None, e: Recorded, _: Out) -> DealTopics:
+    return DealTopics(e.meta.partition_key, [*(head.topics if head else []), e.topic])
+
+
+BOTH = Projection(
+    name="both",
+    version=1,
+    topics=topics_of("deal") | topics_of("forecast"),
+    fold=follow_both,
+    head=Table("both", DealTopics, key=("deal_id",)),
+)
+
+
+@few
+@given(log=histories(), batch=st.sampled_from([1, 7, 1000]), ranges=st.sampled_from([1, 10, 10_000]))
+def test_a_fold_sees_all_streams_of_its_key_in_the_order_of_the_log(
+    playground: Playground, log: list[Recorded], batch: int, ranges: int
+) -> None:
+    playground.holding(log)
+    run_to_head(playground.app_url, projections=[BOTH], batch_events=batch)
+    expected: dict[UUID, list[str]] = {}
+    for e in log:
+        if e.topic in BOTH.topics:
+            expected.setdefault(e.meta.partition_key, []).append(e.topic)
+    for _ in range(2):
+        with playground.connected() as conn:
+            assert dict(conn.execute("SELECT deal_id, topics FROM projection.both_v1").fetchall()) == expected
+        assert_live_is(playground, BOTH, replay(log, [BOTH])["both"], len(log))
+        rebuild(playground.app_url, projections=[BOTH], processes=1, range_events=ranges)

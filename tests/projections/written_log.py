@@ -24,6 +24,8 @@ class Fact(msgspec.Struct, frozen=True):
     occurred_at: datetime
     recorded_at: datetime
     claimed: datetime | None = None
+    partition_key: UUID | None = None
+    """Default: the stream itself."""
 
 
 def recorded(
@@ -38,7 +40,7 @@ def recorded(
         meta = Meta(
             event_id=uuid5(SPACE, str(number)),
             schema=fact.event.SCHEMA,
-            partition_key=fact.stream_id,
+            partition_key=fact.partition_key or fact.stream_id,
             occurred_at=fact.occurred_at,
             origin=origin,
             actor=REP,

@@ -1,0 +1,98 @@
+"""Projections that stand on another log than the one that is here: found, kept from answering, and begun anew."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg import Connection, sql
+
+from projections.engine.catalogue import catalogue
+from projections.engine.checkpoints import ensure
+from projections.engine.connecting import connect
+from projections.engine.description import SCHEMA, Projection
+from projections.engine.rebuilding import rebuild
+from projections.engine.tables import drop_tables
+
+_FOREIGN = """
+SELECT c.projection, c.version, max(c.position), c.log_id, c.epoch
+FROM projection.checkpoints c, dealtrace.log_head h
+WHERE (c.log_id, c.epoch) <> (h.log_id, h.epoch) OR c.position > h.position
+GROUP BY c.projection, c.version, c.log_id, c.epoch
+ORDER BY c.projection, c.version, c.epoch"""
+
+Progress = Callable[[int, int], None]
+
+
+class Foreign(msgspec.Struct, frozen=True):
+    """A projection that stands at a position of another log, or of this one in another epoch."""
+
+    projection: str
+    version: int
+    position: int
+    log_id: UUID
+    epoch: int
+
+
+def foreign(conn: Connection[Any]) -> list[Foreign]:
+    """The projections, of any release, that belong to another log or epoch than the one here, or are ahead of it."""
+    return [Foreign(*row) for row in conn.execute(_FOREIGN).fetchall()]
+
+
+def highest_epoch(conn: Connection[Any], log_id: UUID) -> int:
+    """The highest epoch of a log that any projection here has seen; 0 for none, or where nothing was migrated."""
+    if conn.execute("SELECT to_regclass('projection.checkpoints')").fetchone() == (None,):
+        return 0
+    row = conn.execute(
+        "SELECT coalesce(max(epoch), 0) FROM projection.checkpoints WHERE log_id = %s", [log_id]
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def turn_away(conn: Connection[Any]) -> None:
+    """Keep projections of another log from answering: the views by which queries name their tables go.
+
+    Done by the owner, in the transaction that puts another log here. A projection that holds nothing yet (it stands
+    at position 0) simply belongs to the new log.
+    """
+    conn.execute(
+        "UPDATE projection.checkpoints c SET log_id = h.log_id, epoch = h.epoch FROM dealtrace.log_head h"
+        " WHERE c.state = 'live' AND NOT EXISTS (SELECT FROM projection.checkpoints o"
+        " WHERE (o.projection, o.version) = (c.projection, c.version) AND o.position > 0)"
+    )
+    if foreign(conn):
+        for (view,) in conn.execute(
+            "SELECT viewname FROM pg_views WHERE schemaname = %s", [SCHEMA]
+        ).fetchall():
+            conn.execute(sql.SQL("DROP VIEW {}").format(sql.Identifier(SCHEMA, view)))
+
+
+def adopt_log(app_url: str, *, progress: Progress | None = None) -> list[str]:
+    """Let this release's projections of another log begin anew on the log that is here; the names of those that did.
+
+    What they held is dropped. From then on they belong to this log, so an interruption leaves projections that are
+    behind, and the projector or a rebuild brings them up.
+    """
+    with connect(app_url) as conn, conn.transaction():
+        theirs = {(f.projection, f.version) for f in foreign(conn)}
+        wanted = [p for p in catalogue().values() if (p.name, p.version) in theirs]
+        for projection in wanted:
+            ensure(conn, [projection], slices=_forget(conn, projection))
+    if wanted:
+        rebuild(app_url, [p.name for p in wanted], progress=progress)
+    return [p.name for p in wanted]
+
+
+def _forget(conn: Connection[Any], projection: Projection) -> int:
+    """Drop whatever this version of the projection has, of every generation; the number of its slices."""
+    version = [projection.name, projection.version]
+    gone = conn.execute(
+        "DELETE FROM projection.checkpoints WHERE (projection, version) = (%s, %s) RETURNING generation, slices",
+        version,
+    ).fetchall()
+    conn.execute("DELETE FROM projection.parked WHERE (projection, version) = (%s, %s)", version)
+    for table in projection.tables:
+        conn.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(projection.view(table.name)))
+    for generation in {generation for generation, _ in gone}:
+        drop_tables(conn, projection, generation)
+    return max(int(slices) for _, slices in gone)
