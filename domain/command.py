@@ -16,6 +16,8 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    TypeAdapter,
+    ValidationError,
 )
 
 from domain.event import Actor, Origin, Role, TextRef
@@ -62,17 +64,30 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _written_out(value: object) -> object:
-    """Numbers are taken for seconds since 1970 otherwise, and nobody means that here."""
-    if isinstance(value, date) or (isinstance(value, str) and value[4:5] == "-"):
-        return value
-    raise ValueError("must be written as in RFC 3339, such as 2026-03-02 or 2026-03-02T09:30:00Z")
+def _written_out(kind: type[date]) -> Callable[[object], object]:
+    """Reads the text of a date or time, also where texts are otherwise not taken for anything else.
+
+    Numbers are taken for seconds since 1970 otherwise, and nobody means that here.
+    """
+    text = TypeAdapter(kind)
+
+    def read(value: object) -> object:
+        if isinstance(value, date):
+            return value
+        if not isinstance(value, str) or value[4:5] != "-":
+            raise ValueError("must be written as in RFC 3339, such as 2026-03-02 or 2026-03-02T09:30:00Z")
+        try:
+            return text.validate_python(value)
+        except ValidationError:
+            return value  # the type behind says what is wrong
+
+    return read
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_utc)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out(datetime)), AfterValidator(_utc)]
 """A point in time, with its offset; kept in UTC."""
 
-Day = Annotated[date, BeforeValidator(_written_out), Field(examples=["2026-06-30"])]
+Day = Annotated[date, BeforeValidator(_written_out(date)), Field(examples=["2026-06-30"])]
 """A day of the calendar."""
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from domain import playbook
 from domain.command import Command, Context
-from domain.errors import InTheFuture, NotAllowed, OutOfOrder, Refusal, StaleVersion
+from domain.errors import InTheFuture, InvalidCommand, NotAllowed, OutOfOrder, Refusal, StaleVersion
 from domain.event import Event, Meta
 from domain.registry import AGGREGATE_OF
 from domain.stream import Stream, occurrence
@@ -72,10 +72,16 @@ class Decision(msgspec.Struct):
         )
 
 
-def decide(request: Request, streams: dict[UUID, Stream], now: datetime) -> Decision:
+def decide(
+    request: Request,
+    streams: dict[UUID, Stream],
+    now: datetime,
+    unknown_corrections: frozenset[UUID] = frozenset(),
+) -> Decision:
     """Decide the commands of a request one after the other; the first refusal refuses all of it.
 
     `streams` holds every stream that the commands name or stand on, and the playbook. It is not changed.
+    `unknown_corrections` are ids that commands say they correct and that their streams do not have.
     """
     stands_on = {playbook.STREAM_ID: streams[playbook.STREAM_ID].version}
     for command in request.commands:
@@ -85,6 +91,12 @@ def decide(request: Request, streams: dict[UUID, Stream], now: datetime) -> Deci
     view = streams if len(request.commands) == 1 else dict(streams)
     for index, command in enumerate(request.commands):
         try:
+            if command.corrects in unknown_corrections:
+                raise InvalidCommand(
+                    f"There is no event {command.corrects} on this stream to correct.",
+                    field="corrects",
+                    accepted="the id of an earlier event of the same stream",
+                )
             step = _decide_one(request, index, command, view, now, decision.texts)
         except Refusal as refusal:
             refusal.index = index

@@ -4,6 +4,7 @@ Streams that were loaded or decided before are kept as hints. Every decision nam
 append checks them behind the head lock; what stood on a stream that has moved is loaded and decided again.
 """
 
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,9 +18,10 @@ import psycopg
 from domain import playbook
 from domain.errors import CommandIdReused, Contended, Refusal
 from domain.stream import Stream
+from infra import metrics
 from infra.connection import LogConnection
 from infra.decisions import WHEN_APPENDED, Decision, decide
-from infra.event_store import Appended, Imported, Moved, Outcome, Repeated, Reused, append
+from infra.event_store import Appended, Imported, Moved, Outcome, Repeated, Reused, append, read_head
 from infra.ids import new_id
 from infra.requests import Request, Result
 from infra.streams import load_streams
@@ -31,6 +33,15 @@ CACHED_STREAMS = 50_000
 _LEDGER = "SELECT row_key, position FROM dealtrace.import_ledger WHERE row_key = ANY(%b::uuid[])"
 
 
+_EVENT_IDS = """
+SELECT (convert_from(state, 'UTF8')::json -> 'meta' ->> 'event_id')::uuid, originator_id
+FROM dealtrace.events WHERE originator_id = ANY(%b::uuid[])"""
+
+
+class LogReplaced(Exception):
+    """The database holds another log, or another epoch of it, than what was remembered."""
+
+
 class Executor:
     """Executes groups of requests on one connection to the log. Not for several threads at once."""
 
@@ -39,6 +50,8 @@ class Executor:
         self._reader = connection.another()
         self._known: OrderedDict[UUID, Stream] = OrderedDict()
         self._dry: dict[UUID, Stream] = {}
+        self._log_and_epoch: tuple[UUID, int] | None = None
+        self._seen_on: LogConnection.Raw | None = None
 
     def execute(self, requests: Sequence[Request], *, dry_run: bool = False) -> list[Result | Refusal]:
         """Do the requests in order, in one transaction; each by itself is done whole or refused.
@@ -46,8 +59,16 @@ class Executor:
         A dry run decides everything, on top of the dry runs before it, and writes nothing; its positions are 0.
         Raises psycopg.OperationalError when the database stays out of reach.
         """
+        named = [self._with_ids(request) for request in requests]
+        try:
+            return self._execute(named, dry_run)
+        except LogReplaced:
+            self._known.clear()
+            return self._execute(named, dry_run)
+
+    def _execute(self, requests: Sequence[Request], dry_run: bool) -> list[Result | Refusal]:
         with self._unless_it_fails() as decided:
-            decided.extend(self._decide([self._with_ids(request) for request in requests], dry_run))
+            decided.extend(self._decide(requests, dry_run))
             outcomes = self._rehearse(decided) if dry_run else self._append(decided)
             answers, _ = self._settle_all(decided, outcomes, dry_run)
         return answers
@@ -142,10 +163,10 @@ class Executor:
             for command in request.commands:
                 needed.add(command.stream_id())
                 needed.update(command.stands_on())
-        streams = self._streams(needed)
+        streams, unknown = self._streams(needed), self._unknown_corrections(requests)
         now, decisions = self._reader.now(), []
         for request in requests:
-            decision = decide(request, streams, now)
+            decision = decide(request, streams, now, unknown)
             if decision.refusal is None:
                 for step in decision.steps:
                     streams[step.stream.id] = step.stream
@@ -156,6 +177,15 @@ class Executor:
             decisions.append(decision)
         return decisions
 
+    def _unknown_corrections(self, requests: Sequence[Request]) -> frozenset[UUID]:
+        """Ids that commands say they correct, and that are no event of the stream they are for."""
+        named = {(c.corrects, c.stream_id()) for r in requests for c in r.commands if c.corrects is not None}
+        if not named:
+            return frozenset()
+        streams = list({stream_id for _, stream_id in named})
+        found = set(self._reader.run(lambda conn: conn.execute(_EVENT_IDS, [streams]).fetchall()))
+        return frozenset(event_id for event_id, stream_id in named if (event_id, stream_id) not in found)
+
     # --- append
 
     def _append(self, decisions: Sequence[Decision], doubted: frozenset[UUID] = frozenset()) -> list[Outcome]:
@@ -164,6 +194,7 @@ class Executor:
 
         def attempt(conn: LogConnection.Raw) -> list[Outcome]:
             nonlocal lost_reply
+            self._require_same_log(conn)
             try:
                 return append(conn, units, doubted=doubted, after_lost_reply=lost_reply)
             except psycopg.Error:
@@ -171,6 +202,16 @@ class Executor:
                 raise
 
         return self._log.run(attempt)
+
+    def _require_same_log(self, conn: LogConnection.Raw) -> None:
+        """Behind a new connection there may be a restored backup, where the same versions mean something else."""
+        if conn is self._seen_on:
+            return
+        head = read_head(conn)
+        before, self._log_and_epoch = self._log_and_epoch, (head.log_id, head.epoch)
+        self._seen_on = conn
+        if before not in (None, self._log_and_epoch):
+            raise LogReplaced(f"The log is {head.log_id} in epoch {head.epoch} now.")
 
     def _rehearse(self, decisions: Sequence[Decision]) -> list[Outcome]:
         rows = [d.request.row.row_key for d in decisions if d.request.row is not None]
@@ -208,6 +249,7 @@ class Executor:
                 self._forget_all(ahead)
             if not again or attempt == ATTEMPTS - 1:
                 break
+            metrics.REDECISIONS.inc(len(again))
             pending = [i for i, _ in again]
             decisions = self._decide([request for _, request in again], dry_run)
             outcomes = self._rehearse(decisions) if dry_run else self._append(decisions)

@@ -2,14 +2,16 @@
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import OperationalError
 
 from domain.errors import Overloaded
+from infra import metrics, tracing
 from infra.executor import Executor
 from infra.requests import Request, Result
 
@@ -20,7 +22,18 @@ Deliver = Callable[[list[tuple[Any, Answer]]], None]
 """Gets the answers of a whole group at once, each with the token that its request came with."""
 
 MAX_GROUP = 256
+"""Commands in a group, unless a single request has more."""
 MAX_WAITING = 4096
+"""Commands that may wait."""
+
+
+class Waiting(NamedTuple):
+    """A request in the queue, and when it came there, by `time.perf_counter`."""
+
+    request: Request
+    token: Any
+    deliver: Deliver
+    since: float
 
 
 class GroupCommit:
@@ -36,7 +49,8 @@ class GroupCommit:
         self._executor = executor
         self._max_group = max_group
         self._max_waiting = max_waiting
-        self._waiting: deque[tuple[Request, Any, Deliver]] = deque()
+        self._waiting: deque[Waiting] = deque()
+        self._commands = 0
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="group-commit", daemon=True)
@@ -49,12 +63,13 @@ class GroupCommit:
         Overloaded when too much waits already or the server is stopping.
         """
         with self._changed:
-            if self._closing or len(self._waiting) >= self._max_waiting:
+            if self._closing or self._commands + len(request.commands) > self._max_waiting:
                 raise Overloaded(
                     "The server is stopping." if self._closing else "Too many commands wait already.",
                     accepted="the same command in a second",
                 )
-            self._waiting.append((request, token, deliver))
+            self._waiting.append(Waiting(request, token, deliver, time.perf_counter()))
+            self._commands += len(request.commands)
             self._changed.notify()
 
     def run(self, request: Request) -> Result:
@@ -65,8 +80,8 @@ class GroupCommit:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for the next group."""
-        return len(self._waiting)
+        """How many commands wait for the next group."""
+        return self._commands
 
     def close(self) -> None:
         """Finish what was accepted, then stop."""
@@ -76,22 +91,30 @@ class GroupCommit:
         self._thread.join()
 
     def _work(self) -> None:
-        while group := self._next_group():
-            answers = self._execute([request for request, _, _ in group])
-            batches: dict[Deliver, list[tuple[Any, Answer]]] = {}
-            for (_, token, deliver), answer in zip(group, answers, strict=True):
-                batches.setdefault(deliver, []).append((token, answer))
-            for deliver, batch in batches.items():
-                try:
-                    deliver(batch)
-                except Exception:
-                    log.exception("nobody took the answers of %d commands that are committed", len(batch))
+        while group := self._next_group(self._max_group):
+            began = time.perf_counter()
+            answers = self._execute([waiting.request for waiting in group])
+            metrics.count_group(_commands(group), answers, time.perf_counter() - began)
+            if tracing.is_on():
+                tracing.group_committed(((w.request, w.since) for w in group), began, self._executor.appended)
+            _deliver(group, answers)
+            if isinstance(answers[-1], OperationalError):  # the others shall not wait as long one after the other
+                left = self._next_group(self._max_waiting, wait=False)
+                _deliver(left, [answers[-1]] * len(left))
 
-    def _next_group(self) -> list[tuple[Request, Any, Deliver]]:
+    def _next_group(self, most: int, *, wait: bool = True) -> list[Waiting]:
         with self._changed:
-            while not self._waiting and not self._closing:
+            while wait and not self._waiting and not self._closing:
                 self._changed.wait()
-            return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_group))]
+            group: list[Waiting] = []
+            commands = 0
+            while self._waiting:
+                commands += len(self._waiting[0].request.commands)
+                if group and commands > most:
+                    break
+                group.append(self._waiting.popleft())
+            self._commands -= _commands(group)
+            return group
 
     def _execute(self, requests: list[Request]) -> list[Any]:
         try:
@@ -105,6 +128,21 @@ class GroupCommit:
                 return [error]
             # One of them may be the cause, and the others must not suffer from it.
             return [answer for request in requests for answer in self._execute([request])]
+
+
+def _commands(group: list[Waiting]) -> int:
+    return sum(len(waiting.request.commands) for waiting in group)
+
+
+def _deliver(group: list[Waiting], answers: list[Any]) -> None:
+    batches: dict[Deliver, list[tuple[Any, Answer]]] = {}
+    for waiting, answer in zip(group, answers, strict=True):
+        batches.setdefault(waiting.deliver, []).append((waiting.token, answer))
+    for deliver, batch in batches.items():
+        try:
+            deliver(batch)
+        except Exception:
+            log.exception("nobody took the answers of %d commands that are committed", len(batch))
 
 
 def _resolve(batch: list[tuple[Any, Answer]]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from psycopg import sql
 
-from projections.engine.description import Table
+from projections.engine.description import Projection, Table
 
 
 def happened(
@@ -43,6 +43,11 @@ def not_followed(
 def in_force(alias: str, known_at: datetime | None) -> sql.Composed:
     """The row was in force as of T, as known at K."""
     return sql.SQL("{} AND {}").format(happened(alias, known_at), not_followed(alias, known_at))
+
+
+def position_of(*projections: Projection) -> sql.Composed:
+    """SQL for the position that the live generations of all of them reflect."""
+    return sql.SQL("least({})").format(sql.SQL(", ").join(p.position for p in projections))
 
 
 def columns(table: Table, alias: str) -> sql.Composed:

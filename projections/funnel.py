@@ -16,7 +16,6 @@ from projections.filters import NO_FILTERS, Filters
 from projections.open_deals import STAGES, OpenDeals, places_of_stages
 from projections.playbook import MACRO_STAGES, stages_at
 
-
 PROJECTION = Projection(
     name="funnel",
     version=1,

@@ -1,6 +1,6 @@
 """Win rates of deals (A9): the comparison with the competitors as it stands, and every change of the rate (C4)."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -8,7 +8,6 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection, sql
 
-from domain.calendar import week_of, weeks_between
 from domain.deal import (
     US,
     AssessmentConfirmed,
@@ -27,12 +26,10 @@ from domain.deal import (
 )
 from domain.errors import UnknownDeal
 from domain.event import Recorded
-from domain.win_rate import FORMULA, Assessment, Comparison, Gate, Status, WinRate, win_rate
+from domain.win_rate import Assessment, Comparison, Status, WinRate, win_rate
 from infra.vault import read_texts
-from projections.clocks import columns, happened, not_followed, struct_of
+from projections.clocks import columns, struct_of
 from projections.engine.description import Out, Projection, Table, topics
-from projections.funnel import PROJECTION as FUNNEL
-from projections.rules import zone_at
 
 
 class Mover(msgspec.Struct, frozen=True):
@@ -48,8 +45,7 @@ class WinRateChange(msgspec.Struct, frozen=True):
     """The win rate after one event of the comparison, until the next one; two clocks as in `DealState`.
 
     `moved_by` is the last event after which status or value were others than before, itself included; null while no
-    event has moved them from "not computed". `assessed_at` is when a party was last assessed. `opened_at` is when
-    the event happened, once more for the index of its deal.
+    event has moved them from "not computed". `assessed_at` is when a party was last assessed.
     """
 
     deal_id: UUID
@@ -285,7 +281,7 @@ def comparison(conn: Connection[Any], deal_id: UUID) -> DealWinRate:
     position, *values = found
     head: ComparisonHead = struct_of(COMPARISONS)(values)
     event, note = head.compelling_event, head.inside_source_note
-    texts = read_texts(conn, [i for i in (event and event.text_id, note) if i is not None])
+    texts = read_texts(conn, [i for i in (event.text_id if event else None, note) if i is not None])
     return DealWinRate(
         deal_id=deal_id,
         position=position,
@@ -293,8 +289,11 @@ def comparison(conn: Connection[Any], deal_id: UUID) -> DealWinRate:
         unconfirmed=head.unconfirmed,
         moved_by=head.moved_by,
         assessed_at=head.assessed_at,
-        compelling_event=event
-        and CompellingEvent(texts.get(event.text_id), event.deadline, event.since, event.stated_at),
+        compelling_event=CompellingEvent(
+            texts.get(event.text_id), event.deadline, event.since, event.stated_at
+        )
+        if event
+        else None,
         inside_source=InsideSource(head.inside_source_since, texts.get(note) if note else None)
         if head.inside_source_since
         else None,
@@ -304,111 +303,3 @@ def comparison(conn: Connection[Any], deal_id: UUID) -> DealWinRate:
         us=head.us,
         competitors=list(head.competitors),
     )
-
-
-class CurveWeek(msgspec.Struct, frozen=True):
-    """The win rate in force at the end of a week, or at T in the week that holds T.
-
-    `refreshed`: something of the comparison was said in the week. `weeks_since_assessed` counts the weeks since a
-    party was last assessed, 0 in the same week, null if never. `moved_by` is the event that brought status and value.
-    """
-
-    week: str
-    start: datetime
-    end: datetime
-    status: Status
-    value: Decimal | None
-    gates: tuple[Gate, ...]
-    unconfirmed: tuple[str, ...]
-    refreshed: bool
-    weeks_since_assessed: int | None
-    moved_by: Mover | None
-
-
-class Curve(msgspec.Struct, frozen=True):
-    """The weekly win rates of a deal from its opening to its closing, or to T while it is open; none before either.
-
-    Weeks are ISO weeks in the time zone of the playbook at (T, K). A voided or merged deal has none.
-    """
-
-    deal_id: UUID
-    as_of: datetime
-    known_at: datetime | None
-    position: int
-    formula: str
-    weeks: list[CurveWeek]
-
-
-def curve(
-    conn: Connection[Any], deal_id: UUID, *, as_of: datetime, known_at: datetime | None = None
-) -> Curve:
-    """The weekly win-rate curve of a deal at (T, K). Raises UnknownDeal."""
-    parameters = {"deal_id": deal_id, "as_of": as_of, "known_at": known_at}
-    query = sql.SQL(
-        "SELECT {position}, (SELECT min(o.occurred_at) FROM {states} o WHERE o.deal_id = c.deal_id AND {opened}),"
-        " s.occurred_at, s.status FROM {comparisons} c LEFT JOIN {states} s ON s.deal_id = c.deal_id AND {then}"
-        " AND {last} WHERE c.deal_id = %(deal_id)s"
-    ).format(
-        position=PROJECTION.position,
-        comparisons=PROJECTION.view("comparisons"),
-        states=FUNNEL.view("deal_states"),
-        opened=happened("o", known_at),
-        then=happened("s", known_at),
-        last=not_followed("s", known_at),
-    )
-    found = conn.execute(query, parameters).fetchone()
-    if found is None:
-        raise UnknownDeal(deal_id)
-    position, opened_at, _, status = found
-    weeks: list[CurveWeek] = []
-    if status is not None:
-        until = as_of if status == "open" else _closed_at(conn, parameters)
-        weeks = _weeks(conn, parameters, opened_at, max(opened_at, until))
-    return Curve(deal_id, as_of, known_at, position, FORMULA, weeks)
-
-
-def _closed_at(conn: Connection[Any], parameters: dict[str, Any]) -> datetime:
-    """When a deal that is closed at (T, K) was closed last; changes of its owner or amount since do not count."""
-    known_at = parameters["known_at"]
-    query = sql.SQL(
-        "SELECT min(s.occurred_at) FROM {states} s WHERE s.deal_id = %(deal_id)s AND {then} AND s.seq > ALL"
-        " (SELECT o.seq FROM {states} o WHERE o.deal_id = %(deal_id)s AND o.status = 'open' AND {opened})"
-    ).format(
-        states=FUNNEL.view("deal_states"), then=happened("s", known_at), opened=happened("o", known_at)
-    )
-    ((closed_at,),) = conn.execute(query, parameters).fetchall()
-    return closed_at  # type: ignore[no-any-return]
-
-
-def _weeks(
-    conn: Connection[Any], parameters: dict[str, Any], first: datetime, last: datetime
-) -> list[CurveWeek]:
-    query = sql.SQL("SELECT {} FROM {} c WHERE c.deal_id = %(deal_id)s AND {} ORDER BY c.seq").format(
-        columns(CHANGES, "c"), PROJECTION.view("win_rate_changes"), happened("c", parameters["known_at"])
-    )
-    changes = [struct_of(CHANGES)(row) for row in conn.execute(query, parameters).fetchall()]
-    zone = zone_at(conn, parameters["as_of"], parameters["known_at"])
-    weeks, behind = [], 0
-    for week in weeks_between(first, last, zone):
-        before = behind
-        while behind < len(changes) and changes[behind].occurred_at < week.end:
-            behind += 1
-        now: WinRateChange | None = changes[behind - 1] if behind else None
-        since = None
-        if now is not None and now.assessed_at is not None:  # a change of the clock makes a week an hour shorter
-            since = round((week.start - week_of(now.assessed_at, zone).start) / timedelta(weeks=1))
-        weeks.append(
-            CurveWeek(
-                week=week.label,
-                start=week.start,
-                end=week.end,
-                status=now.status if now else NOTHING_KNOWN.status,
-                value=now.value if now else None,
-                gates=now.win_rate.gates if now else NOTHING_KNOWN.gates,
-                unconfirmed=now.unconfirmed if now else (),
-                refreshed=any(c.occurred_at >= week.start for c in changes[before:behind]),
-                weeks_since_assessed=since,
-                moved_by=now.moved_by if now else None,
-            )
-        )
-    return weeks

@@ -27,9 +27,19 @@ from domain.deal import (
     StageRegressed,
 )
 from domain.event import Event, Recorded, TextRef
-from domain.manager_forecast import Forecast, ForecastSet, Seen, forecast_stream
+from domain.forecast import EVENTUALLY
+from domain.manager_forecast import (
+    DealForecast,
+    Forecast,
+    ForecastSet,
+    ForecastWithdrawn,
+    Seen,
+    forecast_stream,
+)
 from domain.money import Money
-from domain.playbook import STREAM_ID, CalendarSet, FunnelRevised, Names
+from domain.organisation import STREAM_ID as ORGANISATION
+from domain.organisation import ManagerAppointed, PersonJoined, PersonLeft, TeamCreated
+from domain.playbook import STREAM_ID, CalendarSet, FunnelRevised, Names, RateSetAdopted, StageRate
 from domain.registry import evolve
 from tests.projections.written_log import Fact, playbook, recorded, stage
 
@@ -44,6 +54,7 @@ SHARES = [0, 1, 3, 4]  # quarters of the time between the earliest and the lates
 ACTIONS = (
     "advance", "advance", "advance", "regress", "amount", "owner", "name", "close_date", "activity", "activity", "win",
     "lose", "abandon", "reopen", "reopen", "void", "merge", "forecast", "forecast",
+    "join", "leave", "appoint", "rates",
 )  # fmt: skip
 
 
@@ -78,10 +89,18 @@ def _facts(steps: list[Any], playbook_late: bool) -> list[Fact]:
     stages = [stage(key, macro) for key, macro in zip(STAGES, MACRO, strict=True)]
     book = playbook("sales", stages, START + timedelta(days=9 if playbook_late else 0))
     makers = {number: _DealMaker(number) for number in range(4)}
-    facts, now = list(book), START
+    facts, now = [*book, *_company(book[0].recorded_at)], START
     for number, action, gap, occurred, claimed, value in steps:
         now += gap
-        facts.extend(makers[number].next(action, max(now, book[0].recorded_at), occurred, claimed, value))
+        at = max(now, book[0].recorded_at)
+        if action in ("join", "leave", "appoint"):
+            facts.append(Fact(ORGANISATION, _of_company(action, value), at, at))
+        elif action == "rates":
+            facts.append(
+                Fact(STREAM_ID, _rates(value, len(facts), at + SHARES[number] * timedelta(days=2)), at, at)
+            )
+        else:
+            facts.extend(makers[number].next(action, at, occurred, claimed, value))
     if steps:
         revised = FunnelRevised(
             "sales", Names("Sales", "销售"), True, (*stages, stage("after", "delivery_and_payment"))
@@ -91,6 +110,36 @@ def _facts(steps: list[Any], playbook_late: bool) -> list[Fact]:
             Fact(STREAM_ID, CalendarSet("Asia/Shanghai", 4), facts[-1].recorded_at, facts[-1].recorded_at)
         )
     return facts
+
+
+def _company(at: datetime) -> list[Fact]:
+    events = (
+        TeamCreated("all", "All", None, None),
+        TeamCreated("north", "North", "all", "nørth"),
+        TeamCreated("south", "South", "all", None),
+        ManagerAppointed("all", None, "dora"),
+        ManagerAppointed("north", None, "ann"),
+        PersonJoined("ann", "north", None, None),
+        PersonJoined("李雷", "north", None, None),
+    )
+    return [Fact(ORGANISATION, event, at, at) for event in events]
+
+
+def _of_company(action: str, value: int) -> Event:
+    person, team = OWNERS[1 + value % 3] or "", ["all", "north", "south"][value // 4]
+    match action:
+        case "join":
+            return PersonJoined(person, team, None, None)
+        case "leave":
+            return PersonLeft(person, team, None)
+    return ManagerAppointed(team, None, ["dora", "ann", None][value % 3])
+
+
+def _rates(value: int, number: int, effective_from: datetime) -> Event:
+    rates = [StageRate(key, None, Decimal(value * at) / 64) for at, key in enumerate(STAGES[:3], 1)]
+    rates.append(StageRate("contract", "fresh", Decimal("0.900000")))
+    rates.append(StageRate("contract", "stalled", Decimal(value) / 16))
+    return RateSetAdopted(UUID(int=number), "sales", number, effective_from, tuple(rates), None, "evidence")
 
 
 def _at_place(facts: list[Fact], event: Event) -> Fact:
@@ -105,11 +154,13 @@ class _DealMaker:
         self.id = UUID(int=(number + 1) << 100 | number)
         self.imported = number % 2 == 1
         self.deal: Deal | None = None
+        self.forecast: DealForecast | None = None
+        self.forecast_at = START - timedelta(days=15)
         self.occurred, self.claimed = START - timedelta(days=20), START - timedelta(days=10)
 
     def next(self, action: str, now: datetime, occurred: int, claimed: int, value: int) -> list[Fact]:
-        if action == "forecast" and self.deal is not None:
-            return [self._forecast(self.deal, now, value)]
+        if action == "forecast":
+            return self._forecast(now, occurred, value)
         event = self._event(action, value)
         if event is None:
             return []
@@ -122,12 +173,27 @@ class _DealMaker:
             self.occurred, self.claimed = happened, claim or self.claimed
         return [Fact(self.id, event, happened, now, claim)]
 
-    def _forecast(self, deal: Deal, now: datetime, value: int) -> Fact:
-        """A manager's forecast: in a stream of its own, under the deal's partition key."""
-        seen = Seen(1, 0, deal.funnel, deal.stage, None, deal.amount, None, deal.owner, None, None, ())
-        amount = _money(value) or Money(Decimal(1), "EUR")
-        event = ForecastSet(self.id, Forecast("2024-03", amount), None, "said so", False, seen)
-        return Fact(forecast_stream(self.id), event, now, now, None, self.id)
+    def _forecast(self, now: datetime, occurred: int, value: int) -> list[Fact]:
+        """A manager's forecast, or its withdrawal: in a stream of its own, under the deal's partition key."""
+        deal = self.deal
+        if deal is None or deal.status in ("voided", "merged"):
+            return []
+        before = (self.forecast or DealForecast()).in_force(deal)
+        seen = Seen(
+            1, deal.closed_times, deal.funnel, deal.stage, None, deal.amount, deal.expected_close, deal.owner, None,
+            None, (),
+        )  # fmt: skip
+        if value % 4 == 3 and before is not None:
+            event: Event = ForecastWithdrawn(self.id, before, "no more", False, seen)
+        elif deal.status == "open":
+            month = f"{deal.expected_close:%Y-%m}" if deal.expected_close else EVENTUALLY
+            amount = _money(value) or Money(Decimal(1), "EUR")
+            event = ForecastSet(self.id, Forecast(month, amount), before, "they said so", value > 9, seen)
+        else:
+            return []
+        self.forecast = evolve(self.forecast, event)
+        self.forecast_at = _between(self.forecast_at, now, occurred)
+        return [Fact(forecast_stream(self.id), event, self.forecast_at, now, None, self.id)]
 
     def _event(self, action: str, value: int) -> Event | None:
         deal = self.deal
@@ -139,6 +205,7 @@ class _DealMaker:
                 account_id=ACCOUNTS[value % 3],
                 owner=OWNERS[value % 4],
                 amount=_money(value),
+                expected_close=_close(value),
                 region=REGIONS[value % 3],
                 product_line="línea" if value % 2 else None,
                 external=External("crm", f"X-{value}") if value % 2 else None,
@@ -161,7 +228,7 @@ class _DealMaker:
             case "amount":
                 return AmountRevised(deal.amount, _money(value))
             case "close_date":
-                return ExpectedCloseRevised(deal.expected_close, date(2024, 3, 1 + value) if value else None)
+                return ExpectedCloseRevised(deal.expected_close, _close(value))
             case "win":
                 return DealWon(deal.stage)
             case "lose":
@@ -196,6 +263,10 @@ def _between(first: datetime, last: datetime, quarters: int) -> datetime:
 
 def _money(value: int) -> Money | None:
     return Money(Decimal(["0", "12500", "0.01", "999999999999.99"][value % 4]), "EUR") if value % 5 else None
+
+
+def _close(value: int) -> date | None:
+    return date(2024, 2 + value % 3, 1 + 2 * value) if value % 6 else None
 
 
 def _text(value: int) -> TextRef | None:

@@ -139,7 +139,7 @@ def verify(
         count = f"{len(found.problems)} problem" + ("s" if len(found.problems) > 1 else "")
         for problem in found.problems if form != "table" else ():
             note(problem)
-        raise Failure(f"The log is not whole: {count}.", "restore a backup elsewhere; nothing was changed")
+        raise Failure(f"Found {count}.", "nothing was changed; docs/operating.md says what can be done")
     note(
         "The log is whole, and the projections are what it makes of them." if digests else "The log is whole."
     )

@@ -143,7 +143,7 @@ def postgresql_15(folder: Path) -> Iterator[PostgreSQL15]:
 
 
 @contextmanager
-def pgbouncer(server: Server, folder: Path, servers: int = 3) -> Iterator[Server]:
+def pgbouncer(server: Server, folder: Path, servers: int) -> Iterator[Server]:
     """The server with its application's login through a PgBouncer, which lends few sessions, one per transaction."""
     assert PGBOUNCER is not None
     parts = conninfo_to_dict(server.app_url)

@@ -1,6 +1,9 @@
 """Behind PgBouncer in transaction mode: everything works, and nothing of one client reaches another."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import psycopg
@@ -10,9 +13,24 @@ from infra.connection import connect
 from infra.postgres import Server
 from infra.readers import Readers
 from infra.sessions import Session, alone
+from projections.engine.status import wait_for
+from tests.operations.servers import PGBOUNCER, pgbouncer
 from tests.operations.whole import do_everything
+from tests.projections.written_log import playbook, recorded, stage, write_log
+from workers.projector import Projector
 
 LEND = 3
+
+
+@pytest.fixture
+def pooled(database: Server, tmp_path: Path) -> Iterator[Server]:
+    """A migrated, empty database behind a PgBouncer in transaction mode that lends three sessions."""
+    if PGBOUNCER is None:
+        pytest.skip("PgBouncer is not installed")
+    folder = tmp_path / "pgbouncer"
+    folder.mkdir()
+    with pgbouncer(database, folder, LEND) as behind:
+        yield behind
 
 
 def lent(server: Server, query: str) -> list[Any]:
@@ -68,12 +86,6 @@ def test_times_come_in_utc_whoever_used_the_session_before(pooled: Server) -> No
 
 
 def test_nobody_listens_in_a_lent_session(pooled: Server) -> None:
-    from threading import Event, Thread
-
-    from projections.engine.status import wait_for
-    from tests.projections.written_log import playbook, recorded, stage, write_log
-    from workers.projector import Projector
-
     stop = Event()
     thread = Thread(target=Projector(pooled.app_url).run, args=(stop,))
     thread.start()

@@ -69,10 +69,10 @@ def do_everything(server: Server) -> None:
     assert import_sample(server) == 0, "the second time every row is in the log already"
     with serve(server) as api, projecting(server):
         for number in range(12):
-            deal = api.open_deal(amount={"amount": f"{number + 1}.50", "currency": "EUR"})
+            deal = api.open_deal(amount={"amount": f"{number + 1}.50", "currency": "USD"})
             done = api.post(
                 f"/v1/deals/{deal}/revise-amount",
-                {"amount": {"amount": "100.00", "currency": "EUR"}},
+                {"amount": {"amount": "100.00", "currency": "USD"}},
                 If_Match='"1"',
                 Idempotency_Key=f"key-{number}",
             )
@@ -81,7 +81,7 @@ def do_everything(server: Server) -> None:
             assert (found.status_code, found.json()["version"]) == (200, 2), found.text
         again = api.post(
             f"/v1/deals/{deal}/revise-amount",
-            {"amount": {"amount": "100.00", "currency": "EUR"}},
+            {"amount": {"amount": "100.00", "currency": "USD"}},
             If_Match='"1"',
             Idempotency_Key="key-11",
         )

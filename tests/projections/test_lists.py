@@ -66,7 +66,7 @@ def test_pages_of_a_timeline_hold_each_event_once_in_order(
     playground.holding(log)
     run_to_head(playground.app_url)
     with playground.connected() as conn:
-        for deal_id in {e.stream_id for e in log} - {STREAM_ID}:
+        for deal_id in {e.stream_id for e in log if e.topic == "deal.opened"}:
             own = [e for e in log if e.stream_id == deal_id]
             for order, key in (
                 ("recorded", lambda e: e.version),

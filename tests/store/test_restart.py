@@ -60,6 +60,7 @@ def test_postgresql_killed_under_load_loses_and_doubles_nothing(home: Path, own_
     before = len(log.rows())
     group = GroupCommit(executor)
     acknowledged: list[list[object]] = [[] for _ in deals]
+    starts = {log.query("SELECT pg_postmaster_start_time()")[0][0]}
 
     def client(number: int) -> None:
         while not finished.is_set():
@@ -81,13 +82,17 @@ def test_postgresql_killed_under_load_loses_and_doubles_nothing(home: Path, own_
             wait_for_more()
             os.kill(a_backend(log) if target == "backend" else postmaster(home), how)
             if target == "postmaster":
+                wait_until(lambda: not back_again(log))
                 restarted.enter_context(shared_server(home))
             wait_until(lambda: back_again(log), 60)
+            if target == "postmaster":
+                starts.add(log.query("SELECT pg_postmaster_start_time()")[0][0])
         wait_for_more()
         finished.set()
         for running in clients:
             running.result()
         group.close()
+        assert len(starts) == 3
         answered = Counter(event_id for each in acknowledged for event_id in each)
         assert answered == Counter(e.meta.event_id for e in log.events(before))
         assert log.count("vault") == len(answered) == log.count("command_results")

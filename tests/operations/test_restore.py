@@ -1,0 +1,320 @@
+"""A restore is all or nothing, into an empty database, verified, by the owner, and as a new epoch."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import msgspec
+import psycopg
+import pytest
+
+from domain.deal import OpenDeal
+from infra.backup import DamagedBackup, NotEmpty, NotFitting, restore, write_backup
+from infra.event_store import read_head
+from infra.migrations import migrate, numbered
+from infra.postgres import Server
+from infra.snapshot import one_snapshot
+from infra.vault import read_texts
+from infra.verify import verify_log
+from projections.engine.adopting import adopt_log, foreign
+from projections.engine.catalogue import catalogue
+from projections.engine.checkpoints import ForeignLog, ensure
+from projections.engine.connecting import connect
+from projections.engine.replaying import replay_log
+from projections.engine.running import run_to_head
+from tests.cli.conftest import program_on
+from tests.operations.conftest import (
+    DATA,
+    DEALS,
+    SECRET,
+    contents,
+    digests,
+    rows,
+    tell_more,
+    the_command,
+    the_row,
+    told,
+)
+from tests.store.log import ask
+from workers.restorer import restore_backup
+
+ROOT = Path(__file__).parents[2]
+
+
+def head(server: Server) -> tuple[int, int]:
+    """The epoch and the position."""
+    return rows(server, "SELECT epoch, position FROM dealtrace.log_head")[0]
+
+
+def clean_run(server: Server) -> dict[str, str]:
+    """What the projections should hold."""
+    with one_snapshot(server.app_url, "test") as conn:
+        return replay_log(conn, read_head(conn).position, list(catalogue().values()))
+
+
+def lose_the_log(server: Server) -> None:
+    """A disaster, after which the projections are still there."""
+    rows(server, f"TRUNCATE {', '.join(f'dealtrace.{table}' for table in DATA)}")
+
+
+@pytest.mark.parametrize("target", ["bare", "migrated"])
+def test_everything_is_there_again_in_a_new_epoch(
+    told_log: Server, target: str, file: Path, request: pytest.FixtureRequest
+) -> None:
+    database: Server = request.getfixturevalue(target)
+    manifest = write_backup(told_log.app_url, file)
+    outcome = restore_backup(database, file)
+    assert contents(database) == contents(told_log)
+    assert head(database) == (2, manifest.position)
+    assert rows(database, "SELECT epoch, after_position FROM dealtrace.epochs ORDER BY 1") == [
+        (1, 0), (2, manifest.position),
+    ]  # fmt: skip
+    assert outcome.restored.root == manifest.root
+    assert digests(database) == clean_run(told_log)
+
+
+def test_it_goes_on_where_the_log_ended(told_log: Server, bare: Server, file: Path) -> None:
+    manifest = write_backup(told_log.app_url, file)
+    first = told(told_log, the_command(DEALS[0]), the_row())
+    restore(bare.owner_url, file)
+    assert told(bare, the_command(DEALS[0]), the_row()) == first  # a retry and a row imported already
+    assert head(bare)[1] == manifest.position
+    (new,) = told(bare, ask(OpenDeal(funnel="tas_plus")))
+    assert new.position == manifest.position + 1
+    with one_snapshot(bare.app_url, "test") as conn:
+        assert verify_log(conn).problems == ()
+        ids = [i for (i,) in conn.execute("SELECT id FROM dealtrace.vault").fetchall()]
+        assert set(read_texts(conn, ids).values()) == {SECRET}
+
+
+def test_the_same_event_after_the_restore_has_another_leaf(told_log: Server, bare: Server, file: Path) -> None:
+    write_backup(told_log.app_url, file)
+    restore(bare.owner_url, file)
+    columns = "originator_id, originator_version, topic, state, notification_id, recorded_at"
+    tell_more(told_log)
+    with psycopg.connect(told_log.owner_url) as one, psycopg.connect(bare.owner_url) as other:
+        late = one.execute(f"SELECT {columns} FROM dealtrace.events ORDER BY notification_id DESC LIMIT 1").fetchone()
+        assert late is not None
+        at = late[4]
+        for row in one.execute(f"SELECT {columns} FROM dealtrace.events WHERE notification_id > %s", [at - 3]):
+            other.execute(f"INSERT INTO dealtrace.events ({columns}) VALUES (%s, %s, %s, %s, %s, %s)", row)
+        other.execute("UPDATE dealtrace.log_head SET position = %s, recorded_at = %s", [at, late[5]])
+        ours, theirs = verify_log(one), verify_log(other)
+    assert (ours.problems, theirs.problems) == ((), ())
+    assert ours.root != theirs.root
+
+
+@pytest.mark.parametrize("table", DATA)
+def test_a_database_with_a_single_row_is_not_empty(
+    told_log: Server, migrated: Server, file: Path, table: str
+) -> None:
+    write_backup(told_log.app_url, file)
+    row = {
+        "events": "(gen_random_uuid(), 1, 'x', '', 1, now())",
+        "command_results": "('a', 'b', '', '', now())",
+        "import_ledger": "(gen_random_uuid(), 'x', 1)",
+        "vault": "(gen_random_uuid(), gen_random_uuid(), '', 'x')",
+    }
+    rows(migrated, f"INSERT INTO dealtrace.{table} VALUES {row[table]}")
+    before = contents(migrated)
+    with pytest.raises(NotEmpty, match=f"dealtrace.{table} has rows"):
+        restore(migrated.owner_url, file)
+    assert contents(migrated) == before
+    assert head(migrated) == (1, 0)
+
+
+@pytest.mark.parametrize("target", ["bare", "migrated"])
+def test_the_application_may_not_restore(
+    told_log: Server, target: str, file: Path, request: pytest.FixtureRequest
+) -> None:
+    database: Server = request.getfixturevalue(target)
+    write_backup(told_log.app_url, file)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        restore(database.app_url, file)
+    if target == "migrated":
+        assert contents(database) == dict.fromkeys(DATA, [])
+        assert head(database) == (1, 0)
+
+
+def flipped(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 1
+    file.write_bytes(content)
+
+
+def cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def something_else(file: Path) -> None:
+    file.write_bytes(b"a letter")
+
+
+def changed(file: Path, change: Callable[[dict[str, bytes]], None]) -> None:
+    """The backup with other contents, in a ZIP file that is well-formed."""
+    with ZipFile(file) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    change(files)
+    with ZipFile(file, "w", ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
+def with_another_amount(file: Path) -> None:
+    """The deal was opened by somebody else; whoever did this did not know of the manifest's SHA-256."""
+
+    def change(files: dict[str, bytes]) -> None:
+        files["events.copy"] = files["events.copy"].replace(b'"anna"', b'"otto"')
+
+    changed(file, change)
+
+
+def with_another_amount_and_hash(file: Path) -> None:
+    """The same by somebody who mended the SHA-256: only the log root tells."""
+
+    def change(files: dict[str, bytes]) -> None:
+        events = files["events.copy"].replace(b'"anna"', b'"otto"')
+        old, new = (hashlib.sha256(content).hexdigest().encode() for content in (files["events.copy"], events))
+        files |= {"events.copy": events, "manifest.json": files["manifest.json"].replace(old, new)}
+
+    changed(file, change)
+
+
+def without_a_table(file: Path) -> None:
+    changed(file, lambda files: files.__delitem__("vault.copy"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [flipped, cut_short, something_else, with_another_amount, with_another_amount_and_hash, without_a_table],
+)
+def test_a_damaged_backup_restores_nothing(
+    told_log: Server, migrated: Server, file: Path, damage: Callable[[Path], None]
+) -> None:
+    write_backup(told_log.app_url, file)
+    damage(file)
+    with pytest.raises(DamagedBackup):
+        restore(migrated.owner_url, file)
+    assert contents(migrated) == dict.fromkeys(DATA, [])
+    assert head(migrated) == (1, 0)
+    assert rows(migrated, "SELECT epoch FROM dealtrace.epochs") == [(1,)]
+
+
+def test_killed_before_its_commit_it_leaves_an_empty_database(
+    told_log: Server, bare: Server, file: Path
+) -> None:
+    write_backup(told_log.app_url, file)
+    work = "import sys; from pathlib import Path; from infra.backup import restore; restore(sys.stdin.read(), Path(sys.argv[1]))"
+    killed = subprocess.run(
+        [sys.executable, "-c", work, str(file)],
+        input=bare.owner_url,
+        text=True,
+        env={**os.environ, "DEALTRACE_FAILPOINTS": "restore.before_commit=kill"},
+        cwd=ROOT,
+        check=False,
+    )
+    assert killed.returncode == -9
+    assert contents(bare) == dict.fromkeys(DATA, [])
+    restore(bare.owner_url, file)
+    assert contents(bare) == contents(told_log)
+
+
+def test_the_backup_of_an_older_release_is_brought_up_to_date(
+    server: Server, bare: Server, template_database: str, file: Path
+) -> None:
+    from infra.postgres import scratch_database
+
+    with scratch_database(server) as old:
+        migrate(old.owner_url, upto=1)
+        assert write_backup(old.app_url, file).migrations == (1,)
+    restore(bare.owner_url, file)
+    assert [n for (n,) in rows(bare, "SELECT number FROM dealtrace.migrations ORDER BY 1")] == sorted(numbered())
+
+
+def test_the_backup_of_a_newer_release_or_of_other_tables_is_refused(
+    told_log: Server, migrated: Server, file: Path
+) -> None:
+    manifest = write_backup(told_log.app_url, file)
+
+    def migrations(numbers: tuple[int, ...]) -> None:
+        other = msgspec.json.encode(msgspec.structs.replace(manifest, migrations=numbers))
+        changed(file, lambda files: files.update({"manifest.json": other}))
+
+    migrations((*manifest.migrations, 9999))
+    with pytest.raises(NotFitting, match=r"newer release.*\[9999\]"):
+        restore(migrated.owner_url, file)
+    migrations((1,))
+    with pytest.raises(NotFitting, match="restore into a database without tables"):
+        restore(migrated.owner_url, file)
+
+
+def test_projections_ahead_of_the_backup_are_refused_until_told(told_log: Server, file: Path) -> None:
+    write_backup(told_log.app_url, file)
+    tell_more(told_log)
+    ahead = run_to_head(told_log.app_url)
+    lose_the_log(told_log)
+    outcome = restore_backup(told_log, file)
+    assert {f.position for f in outcome.foreign} == {ahead}
+    assert {f.projection for f in outcome.foreign} == set(catalogue())
+
+    told(told_log, *(ask(OpenDeal(funnel="tas_plus")) for _ in range(9)))  # it comes to where they stand, and beyond
+    assert head(told_log)[1] > ahead
+    with pytest.raises(ForeignLog, match=r"epoch 1, but this is log .*, epoch 2"):
+        run_to_head(told_log.app_url)
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        digests(told_log)  # nor does anybody get an answer out of them
+
+    assert adopt_log(told_log.app_url) == list(catalogue())
+    run_to_head(told_log.app_url)
+    assert digests(told_log) == clean_run(told_log)
+    assert adopt_log(told_log.app_url) == []
+
+
+def test_the_operator_is_told_so_and_by_which_verb(told_log: Server, file: Path, tmp_path: Path) -> None:
+    dealtrace = program_on(told_log, tmp_path)
+    assert dealtrace("backup", str(file)).code == 0
+    tell_more(told_log)
+    run_to_head(told_log.app_url)
+    lose_the_log(told_log)
+    restored = dealtrace("restore", str(file))
+    assert restored.code == 1
+    assert restored.err.splitlines()[-1] == "hint: dealtrace projections adopt-log"
+    refused = dealtrace("deals")
+    assert refused.code == 1
+    assert "epoch 1, but this is log" in refused.err.splitlines()[0]
+    assert refused.err.splitlines()[-1] == "hint: dealtrace projections adopt-log"
+    assert dealtrace("projections", "adopt-log").code == 0
+    assert len(dealtrace("deals", "--format", "json").json["deals"]) == len(DEALS)
+
+
+def test_restored_twice_it_is_not_taken_for_the_first_time(told_log: Server, file: Path) -> None:
+    write_backup(told_log.app_url, file)
+    for epoch in (2, 3):
+        lose_the_log(told_log)
+        assert restore_backup(told_log, file).restored.epoch == epoch
+    rows(told_log, "UPDATE dealtrace.log_head SET log_id = gen_random_uuid(), epoch = 1")
+    lose_the_log(told_log)  # even the head is gone, but a projection has seen epoch 3
+    assert restore_backup(told_log, file).restored.epoch == 4
+
+
+def test_an_epoch_that_another_place_has_used_can_be_skipped(told_log: Server, bare: Server, file: Path) -> None:
+    write_backup(told_log.app_url, file)
+    assert restore(bare.owner_url, file, least_epoch=5).epoch == 5
+    with one_snapshot(bare.app_url, "test") as conn:
+        assert verify_log(conn).problems == ()
+
+
+def test_projections_that_hold_nothing_yet_follow_the_restored_log(
+    told_log: Server, migrated: Server, file: Path
+) -> None:
+    with connect(migrated.app_url) as conn:
+        ensure(conn, catalogue().values())  # as a projector does that was started first
+    write_backup(told_log.app_url, file)
+    assert restore_backup(migrated, file).foreign == ()
+    assert digests(migrated) == clean_run(told_log)
+    with connect(migrated.app_url) as conn:
+        assert foreign(conn) == []
