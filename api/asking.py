@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from api import params as p
 from api import queries
+from api import queries_sales as sales
 from api.actor import verified_actor
 from api.body import checked_params
 from api.refusals import InvalidParameters, NotYetVisible
@@ -52,6 +53,20 @@ ROUTES = (
     QueryRoute("/v1/deals", queries.deals),
     QueryRoute("/v1/deals/{deal_id}", queries.deal),
     QueryRoute("/v1/deals/{deal_id}/timeline", queries.timeline),
+    QueryRoute("/v1/deals/{deal_id}/win-rate", sales.win_rate),
+    QueryRoute("/v1/deals/{deal_id}/win-rate/curve", sales.win_rate_curve),
+    QueryRoute("/v1/deals/{deal_id}/checklist", sales.checklist),
+    QueryRoute("/v1/deals/{deal_id}/contacts", sales.deal_contacts),
+    QueryRoute("/v1/funnels/{funnel}/win-rate", sales.weekly_win_rates),
+    QueryRoute("/v1/funnels/{funnel}/win-rate/alerts", sales.win_rate_alerts),
+    QueryRoute("/v1/funnels/{funnel}/states", sales.states),
+    QueryRoute("/v1/funnels/{funnel}/states/deals", sales.state_deals),
+    QueryRoute("/v1/funnels/{funnel}/states/flow", sales.states_flow),
+    QueryRoute("/v1/funnels/{funnel}/dwell/alerts", sales.overdue),
+    QueryRoute("/v1/funnels/{funnel}/cohort", sales.cohort),
+    QueryRoute("/v1/funnels/{funnel}/stale", sales.stale),
+    QueryRoute("/v1/accounts", sales.accounts),
+    QueryRoute("/v1/accounts/{account_id}", sales.account),
     QueryRoute("/v1/projections", queries.projections),
     QueryRoute("/v1/log", queries.log),
 )

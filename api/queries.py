@@ -3,16 +3,16 @@
 A query takes an open read-only connection and its parameters, and returns a struct; `encode` gives the body.
 """
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, get_type_hints
 from uuid import UUID
 
 import msgspec
 
 from api import params as p
-from api.cursor import cursor_after, place_of
+from api.asked import Connection, filters_of, moment_of, page_of, position_of
+from api.cursor import place_of
 from domain import playbook
 from domain.errors import UnknownDeal
 from domain.playbook import Funnel
@@ -25,18 +25,10 @@ from projections import timeline as deal_timeline
 from projections import visits
 from projections.deals import DealView
 from projections.engine.catalogue import catalogue
-from projections.engine.checkpoints import checkpoints
-from projections.engine.description import Projection
 from projections.engine.status import ProjectionStatus, status
-from projections.filters import Filters
 from projections.funnel import CellDeal, Rollup, Snapshot
 from projections.timeline import TimelineEntry
 from projections.visits import Dwell
-
-Connection = Any
-"""A psycopg connection, read-only and in one snapshot; the queries of `projections/` use it."""
-
-T = TypeVar("T")
 
 MOST_LAG_SECONDS = 60.0
 """Beyond that a projection does not keep up."""
@@ -78,14 +70,22 @@ def funnel(conn: Connection, params: p.OneFunnel) -> Funnel:
 def snapshot(conn: Connection, params: p.SnapshotParams) -> Snapshot:
     """Open deals, distinct customers and amount per stage and in total, at a moment, as known at a moment."""
     return funnel_history.snapshot(
-        conn, params.funnel, as_of=_as_of(conn, params), known_at=params.known_at, filters=_filters(params)
+        conn,
+        params.funnel,
+        as_of=moment_of(conn, params),
+        known_at=params.known_at,
+        filters=filters_of(params),
     )
 
 
 def rollup(conn: Connection, params: p.RollupParams) -> Rollup:
     """The same per macro-stage, which all funnels share: of one funnel, or of all of them."""
     return funnel_history.rollup(
-        conn, params.funnel, as_of=_as_of(conn, params), known_at=params.known_at, filters=_filters(params)
+        conn,
+        params.funnel,
+        as_of=moment_of(conn, params),
+        known_at=params.known_at,
+        filters=filters_of(params),
     )
 
 
@@ -103,7 +103,7 @@ class CellPage(msgspec.Struct, frozen=True):
 def snapshot_deals(conn: Connection, params: p.SnapshotDealsParams) -> CellPage:
     """The deals behind one cell of the funnel, by falling amount, page by page."""
     place = place_of(params, tuple[datetime, Decimal | None, UUID])
-    as_of = place[0] if place else _as_of(conn, params)  # later pages show the same moment
+    as_of = place[0] if place else moment_of(conn, params)  # later pages show the same moment
     found = funnel_history.cell(
         conn,
         params.funnel,
@@ -111,19 +111,23 @@ def snapshot_deals(conn: Connection, params: p.SnapshotDealsParams) -> CellPage:
         known_at=params.known_at,
         stage=params.stage,
         macro_stage=params.macro_stage,
-        filters=_filters(params),
+        filters=filters_of(params),
         after=place[1:] if place else None,
         limit=params.limit + 1,
     )
-    page, cursor = _page(found, params, lambda last: (as_of, last.amount, last.deal_id))
-    position = _position(conn, funnel_history.PROJECTION)
+    page, cursor = page_of(found, params, lambda last: (as_of, last.amount, last.deal_id))
+    position = position_of(conn, funnel_history.PROJECTION)
     return CellPage(params.funnel, as_of, params.known_at, position, page, cursor)
 
 
 def dwell(conn: Connection, params: p.DwellParams) -> Dwell:
     """How long deals stay in each stage: completed visits, open visits, and both together."""
     return visits.dwell(
-        conn, params.funnel, as_of=_as_of(conn, params), known_at=params.known_at, filters=_filters(params)
+        conn,
+        params.funnel,
+        as_of=moment_of(conn, params),
+        known_at=params.known_at,
+        filters=filters_of(params),
     )
 
 
@@ -163,8 +167,8 @@ def deals(conn: Connection, params: p.DealsParams) -> DealPage:
         after=place_of(params, tuple[get_type_hints(DealView)[params.sort], UUID]),  # type: ignore[misc]
         limit=params.limit + 1,
     )
-    page, cursor = _page(found, params, lambda last: (getattr(last, params.sort), last.deal_id))
-    return DealPage(page, cursor, _position(conn, deal_list.PROJECTION))
+    page, cursor = page_of(found, params, lambda last: (getattr(last, params.sort), last.deal_id))
+    return DealPage(page, cursor, position_of(conn, deal_list.PROJECTION))
 
 
 def deal(conn: Connection, params: p.OneDeal) -> DealView:
@@ -196,8 +200,8 @@ def timeline(conn: Connection, params: p.TimelineParams) -> TimelinePage:
     )
     if not found and params.cursor is None:
         raise UnknownDeal(params.deal_id)
-    page, cursor = _page(found, params, lambda last: (last.occurred_at, last.version))
-    return TimelinePage(params.deal_id, page, cursor, _position(conn, deal_timeline.PROJECTION))
+    page, cursor = page_of(found, params, lambda last: (last.occurred_at, last.version))
+    return TimelinePage(params.deal_id, page, cursor, position_of(conn, deal_timeline.PROJECTION))
 
 
 class Projections(msgspec.Struct, frozen=True):
@@ -250,28 +254,4 @@ class Reflected(msgspec.Struct, frozen=True):
 
 def reflected(conn: Connection) -> Reflected:
     """How far the answers have come."""
-    return Reflected(_position(conn, *catalogue().values()), read_head(conn).position)
-
-
-def _as_of(conn: Connection, params: p.TwoClocks) -> datetime:
-    """The moment asked for. By default now, and not before what the log has recorded, whosever clock is late."""
-    return params.as_of or max(datetime.now(UTC), read_head(conn).recorded_at)
-
-
-def _filters(params: p.Filters) -> Filters:
-    return Filters(params.owner, params.account, params.product_line, params.customer_segment, params.region)
-
-
-def _position(conn: Connection, *wanted: Projection) -> int:
-    live = checkpoints(conn, wanted, "live")
-    if {c.projection for c in live} < {projection.name for projection in wanted}:
-        return 0  # one has not begun
-    return min((c.position for c in live), default=0)
-
-
-def _page(
-    found: list[T], params: p.Page, place: Callable[[T], tuple[Any, ...]]
-) -> tuple[list[T], str | None]:
-    """The page, of which one more was asked for, and the cursor behind it when there is more."""
-    page = found[: params.limit]
-    return page, cursor_after(place(page[-1]), params) if len(found) > params.limit else None
+    return Reflected(position_of(conn, *catalogue().values()), read_head(conn).position)

@@ -52,6 +52,8 @@ class Executor:
         self._dry: dict[UUID, Stream] = {}
         self._log_and_epoch: tuple[UUID, int] | None = None
         self._seen_on: LogConnection.Raw | None = None
+        self.appended: tuple[float, float] | None = None
+        """When the last append began and ended, by `time.perf_counter`."""
 
     def execute(self, requests: Sequence[Request], *, dry_run: bool = False) -> list[Result | Refusal]:
         """Do the requests in order, in one transaction; each by itself is done whole or refused.
@@ -195,11 +197,15 @@ class Executor:
         def attempt(conn: LogConnection.Raw) -> list[Outcome]:
             nonlocal lost_reply
             self._require_same_log(conn)
+            began = time.perf_counter()
             try:
                 return append(conn, units, doubted=doubted, after_lost_reply=lost_reply)
             except psycopg.Error:
                 lost_reply = True
                 raise
+            finally:
+                self.appended = began, time.perf_counter()
+                metrics.APPEND_SECONDS.observe(self.appended[1] - began)
 
         return self._log.run(attempt)
 

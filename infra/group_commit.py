@@ -98,7 +98,9 @@ class GroupCommit:
             if tracing.is_on():
                 tracing.group_committed(((w.request, w.since) for w in group), began, self._executor.appended)
             _deliver(group, answers)
-            if isinstance(answers[-1], OperationalError):  # the others shall not wait as long one after the other
+            if isinstance(
+                answers[-1], OperationalError
+            ):  # the others shall not wait as long one after the other
                 left = self._next_group(self._max_waiting, wait=False)
                 _deliver(left, [answers[-1]] * len(left))
 

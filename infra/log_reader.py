@@ -70,7 +70,7 @@ def plan_ranges(conn: Connection[Any], upto: int, events: int) -> list[tuple[UUI
 
 
 def _rows(conn: Connection[Any], query: str, parameters: list[Any]) -> list[TupleRow]:
-    # Closing frees the raw result at once; a cursor is part of a cycle, and megabytes would wait for the collector.
+    # Closing frees the raw result at once instead of with the cursor.
     with conn.cursor() as cursor:
         return cursor.execute(query, parameters).fetchall()
 

@@ -6,7 +6,14 @@ The command path counts once per group, never once per command.
 from collections.abc import Sequence
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
@@ -41,7 +48,9 @@ COMMANDS = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
-EVENTS = Counter("dealtrace_events_appended", "Events appended to the log by this process.", registry=REGISTRY)
+EVENTS = Counter(
+    "dealtrace_events_appended", "Events appended to the log by this process.", registry=REGISTRY
+)
 REDECISIONS = Counter(
     "dealtrace_redecisions",
     "Requests that were decided again, because another writer had moved what they stood on.",

@@ -55,7 +55,8 @@ def tracing_to(url: str | None, process: str) -> Iterator[None]:
 def tracing(processor: Any, process: str) -> Iterator[None]:
     """Give all spans to an OpenTelemetry span processor while the block runs."""
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import RandomIdGenerator, TracerProvider
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
     class Ids(RandomIdGenerator):
         """Random ids, unless the next ones are settled."""

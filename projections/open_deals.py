@@ -59,8 +59,7 @@ class OpenDeals:
     def counts_of_last_rows(self, stages: Sequence[str]) -> sql.Composed:
         """The same of the first kind of rows alone, preceded by whether there are rows of the second kind.
 
-        Near the present there are none, and this is one pass over an index in the order of the customers: 100,000
-        deals in a fifth of the time.
+        Near the present there are none, and this is one pass over an index alone, in the order of the customers.
         """
         rows = sql.SQL("SELECT {} {}").format(_COUNTED, self._last)
         return sql.SQL("SELECT EXISTS (SELECT {}) AS more, counts.* FROM ({}) counts").format(

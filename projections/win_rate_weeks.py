@@ -18,7 +18,6 @@ from domain.exact import rounded
 from domain.money import plain
 from domain.win_rate import DROP_WITHIN, FORMULA, PLACES, Change, Gate, Status, drop
 from projections.clocks import columns, happened, in_force, not_followed, position_of, struct_of
-from projections.deals import PROJECTION as DEALS
 from projections.filters import NO_FILTERS, Filters
 from projections.funnel import PROJECTION as FUNNEL
 from projections.playbook import stages_at
@@ -66,7 +65,7 @@ def curve(
     parameters = {"deal_id": deal_id, "as_of": as_of, "known_at": known_at}
     query = sql.SQL(
         "SELECT {position}, (SELECT min(o.occurred_at) FROM {states} o WHERE o.deal_id = c.deal_id AND {opened}),"
-        " s.occurred_at, s.status FROM {comparisons} c LEFT JOIN {states} s ON s.deal_id = c.deal_id AND {then}"
+        " s.status, s.closed_at FROM {comparisons} c LEFT JOIN {states} s ON s.deal_id = c.deal_id AND {then}"
         " AND {last} WHERE c.deal_id = %(deal_id)s"
     ).format(
         position=position_of(PROJECTION, FUNNEL),
@@ -79,23 +78,11 @@ def curve(
     found = conn.execute(query, parameters).fetchone()
     if found is None:
         raise UnknownDeal(deal_id)
-    position, opened_at, _, status = found
+    position, opened_at, status, closed_at = found
     weeks: list[CurveWeek] = []
     if status is not None:
-        until = as_of if status == "open" else _closed_at(conn, parameters)
-        weeks = _weeks(conn, parameters, opened_at, max(opened_at, until))
+        weeks = _weeks(conn, parameters, opened_at, as_of if status == "open" else closed_at)
     return Curve(deal_id, as_of, known_at, position, FORMULA, weeks)
-
-
-def _closed_at(conn: Connection[Any], parameters: dict[str, Any]) -> datetime:
-    """When a deal that is closed at (T, K) was closed last; changes of its owner or amount since do not count."""
-    known_at = parameters["known_at"]
-    query = sql.SQL(
-        "SELECT min(s.occurred_at) FROM {states} s WHERE s.deal_id = %(deal_id)s AND {then} AND s.seq > ALL"
-        " (SELECT o.seq FROM {states} o WHERE o.deal_id = %(deal_id)s AND o.status = 'open' AND {opened})"
-    ).format(states=FUNNEL.view("deal_states"), then=happened("s", known_at), opened=happened("o", known_at))
-    ((closed_at,),) = conn.execute(query, parameters).fetchall()
-    return closed_at  # type: ignore[no-any-return]
 
 
 def _weeks(
@@ -281,17 +268,6 @@ class WinRateAlert(msgspec.Struct, frozen=True):
     moved_by: Mover | None
 
 
-class WinRateAlerts(msgspec.Struct, frozen=True):
-    """The open deals of a funnel with an alert at (T, K), the deepest fall first."""
-
-    funnel: str
-    as_of: datetime
-    known_at: datetime | None
-    position: int
-    formula: str
-    alerts: list[WinRateAlert]
-
-
 def alerts(
     conn: Connection[Any],
     funnel: str,
@@ -299,14 +275,16 @@ def alerts(
     as_of: datetime,
     known_at: datetime | None = None,
     filters: Filters = NO_FILTERS,
-) -> WinRateAlerts:
-    """The falls that stand at (T, K), of open deals. Raises UnknownFunnel."""
+) -> tuple[int, list[WinRateAlert]]:
+    """The position, and the falls that stand at (T, K) of open deals, deepest first, without names.
+
+    Raises UnknownFunnel.
+    """
     stages_at(conn, funnel, as_of, known_at)
     query = sql.SQL(
-        "SELECT {position}, found.* FROM (SELECT 1) one LEFT JOIN (SELECT s.deal_id, v.text, s.stage, s.owner,"
+        "SELECT {position}, found.* FROM (SELECT 1) one LEFT JOIN (SELECT s.deal_id, s.stage, s.owner,"
         " s.amount, c.seq, c.occurred_at, c.value, c.moved_by::text FROM {states} s"
         " JOIN {changes} c ON c.deal_id = s.deal_id AND {c_then}"
-        " LEFT JOIN {deals} d ON d.deal_id = s.deal_id LEFT JOIN dealtrace.vault v ON v.id = d.name_id"
         " WHERE s.funnel = %(funnel)s AND s.status = 'open' AND {s_then}{filters}"
         " AND (c.next_occurred_at IS NULL OR c.next_occurred_at > %(since)s{unknown})"
         ") found ON true ORDER BY found.deal_id, found.seq"
@@ -314,7 +292,6 @@ def alerts(
         position=position_of(PROJECTION, FUNNEL),
         states=FUNNEL.view("deal_states"),
         changes=PROJECTION.view("win_rate_changes"),
-        deals=DEALS.view("deals"),
         s_then=in_force("s", known_at),
         c_then=happened("c", known_at),
         unknown=sql.SQL(" OR c.next_known_at > %(known_at)s" if known_at else ""),
@@ -324,8 +301,7 @@ def alerts(
         **filters.parameters(), "funnel": funnel, "as_of": as_of, "known_at": known_at, "since": as_of - DROP_WITHIN,
     }  # fmt: skip
     rows = conn.execute(query, parameters).fetchall()
-    found = sorted(_falls(rows, as_of), key=lambda a: (-a.fall, a.deal_id))
-    return WinRateAlerts(funnel, as_of, known_at, rows[0][0], "drop/1", found)
+    return rows[0][0], sorted(_falls(rows, as_of), key=lambda a: (-a.fall, a.deal_id))
 
 
 def _falls(rows: list[tuple[Any, ...]], as_of: datetime) -> Iterator[WinRateAlert]:
@@ -333,13 +309,13 @@ def _falls(rows: list[tuple[Any, ...]], as_of: datetime) -> Iterator[WinRateAler
         if deal_id is None:
             return
         own = list(changes)
-        fall = drop([Change(row[7], row[8]) for row in own], as_of)
+        fall = drop([Change(row[6], row[7]) for row in own], as_of)
         if fall is None:
             continue
-        _, _, name, stage, owner, amount, *_, moved_by = own[-1]
+        _, _, stage, owner, amount, *_, moved_by = own[-1]
         yield WinRateAlert(
             deal_id,
-            name,
+            None,
             stage,
             owner,
             None if amount is None else plain(amount),

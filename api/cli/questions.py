@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import typer
 
 from api import params as p
+from api import params_sales as ps
 from api import queries
+from api import queries_sales as sales
 from api.cli.data import ask, body
 from api.cli.options import option, verb_taking
 from api.cli.terminal import Format, show
@@ -35,6 +37,25 @@ QUESTIONS = (
     Question("deals", queries.deals, p.DealsParams, "--status open --sort amount --limit 10"),
     Question("deal", queries.deal, p.OneDeal, "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11"),
     Question("timeline", queries.timeline, p.TimelineParams, "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11"),
+    Question("win-rate", sales.win_rate, p.OneDeal, "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11"),
+    Question("win-rate-curve", sales.win_rate_curve, ps.DealAtParams, "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11"),
+    Question(
+        "win-rates",
+        sales.weekly_win_rates,
+        ps.WinRateWeeksParams,
+        "--funnel tas_plus --owner anna --weeks 26",
+    ),
+    Question("win-rate-alerts", sales.win_rate_alerts, ps.WinRateAlertsParams, "--funnel tas_plus"),
+    Question("states", sales.states, ps.FunnelAtParams, "--funnel tas_plus --owner anna"),
+    Question("state-deals", sales.state_deals, ps.StateDealsParams, "--funnel tas_plus --state pending_loss"),
+    Question("states-flow", sales.states_flow, ps.StatesFlowParams, "--funnel tas_plus --weeks 8"),
+    Question("dwell-alerts", sales.overdue, ps.DwellAlertsParams, "--funnel tas_plus --alerts all"),
+    Question("cohort", sales.cohort, ps.FunnelAtParams, "--funnel tas_plus --region North"),
+    Question("stale", sales.stale, ps.StaleParams, "--funnel tas_plus --owner anna"),
+    Question("checklist", sales.checklist, ps.DealAtParams, "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11"),
+    Question("deal-contacts", sales.deal_contacts, ps.DealAtParams, "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11"),
+    Question("accounts", sales.accounts, ps.AccountsParams, "--region North --limit 10"),
+    Question("account", sales.account, ps.OneAccount, "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a12"),
     Question("funnels", queries.funnels, p.NoParams, "--format json"),
 )
 

@@ -18,8 +18,8 @@ def catalogue() -> dict[str, Projection]:
     tables: dict[str, str] = {}
     for module in sorted(pkgutil.iter_modules(projections.__path__), key=lambda m: m.name):
         projection = getattr(import_module(f"projections.{module.name}"), "PROJECTION", None)
-        if projection is None:
-            continue
+        if projection is None or any(projection is known for known in found.values()):
+            continue  # a file beside a projection's may import it
         if projection.name in found:
             raise ValueError(f"two projections are called {projection.name!r}")
         for table in projection.tables:

@@ -84,13 +84,28 @@ def as_owner(server: Server) -> Iterator[psycopg.Connection[Any]]:
         yield conn
 
 
+@pytest.fixture(scope="session")
+def told_once(server: Server, template_database: str) -> Iterator[Server]:
+    """A database with a log that no test changes."""
+    with scratch_database(server, template=template_database) as database:
+        told(database, ask(TAS_PLUS), ask(SetCurrency(currency="EUR")))
+        told(database, *(the_command(deal) for deal in DEALS))
+        told(database, the_row())
+        yield database
+
+
 @pytest.fixture
-def told_log(database: Server) -> Server:
-    """A database with a log."""
-    told(database, ask(TAS_PLUS), ask(SetCurrency(currency="EUR")))
-    told(database, *(the_command(deal) for deal in DEALS))
-    told(database, the_row())
-    return database
+def told_log(server: Server, told_once: Server) -> Iterator[Server]:
+    """A database with the same log, to be written to or broken."""
+    with scratch_database(server, template=told_once.database) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def untouched(server: Server, template_database: str) -> Iterator[Server]:
+    """A database with tables and nothing in them, as every test leaves it."""
+    with scratch_database(server, template=template_database) as database:
+        yield database
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from zipfile import ZipFile
 
+import psycopg
 import pytest
 
 from domain.deal import OpenDeal
@@ -25,16 +26,16 @@ from tests.store.log import ask
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_manifest_says_what_the_backup_is_of(told_log: Server, file: Path) -> None:
-    manifest = write_backup(told_log.app_url, file)
+def test_the_manifest_says_what_the_backup_is_of(told_once: Server, file: Path) -> None:
+    manifest = write_backup(told_once.app_url, file)
     assert read_manifest(file) == manifest
-    with one_snapshot(told_log.app_url, "test") as conn:
+    with one_snapshot(told_once.app_url, "test") as conn:
         now = log_root(conn)
     assert (manifest.log_id, manifest.epoch, manifest.position, manifest.root) == (
         now.log_id, now.epoch, now.position, now.root,
     )  # fmt: skip
     held = {table.name: table.rows for table in manifest.tables}
-    assert held == {t: rows(told_log, f"SELECT count(*) FROM dealtrace.{t}")[0][0] for t in held}
+    assert held == {t: rows(told_once, f"SELECT count(*) FROM dealtrace.{t}")[0][0] for t in held}
     assert min(held[table] for table in DATA) > 0
 
 
@@ -77,28 +78,28 @@ def test_it_is_of_one_moment_while_others_write(told_log: Server, bare: Server, 
     assert results == texts == 6 + manifest.position - before  # each command brought one event, result and text
 
 
-def test_only_its_owner_may_read_it_and_nothing_else_is_left(told_log: Server, file: Path) -> None:
-    write_backup(told_log.app_url, file)
+def test_only_its_owner_may_read_it_and_nothing_else_is_left(told_once: Server, file: Path) -> None:
+    write_backup(told_once.app_url, file)
     assert file.stat().st_mode & 0o777 == 0o600
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_a_file_that_is_there_is_not_replaced(told_log: Server, file: Path) -> None:
+def test_a_file_that_is_there_is_not_replaced(told_once: Server, file: Path) -> None:
     file.write_text("precious")
     with pytest.raises(BackupExists, match="exists already"):
-        write_backup(told_log.app_url, file)
+        write_backup(told_once.app_url, file)
     assert file.read_text() == "precious"
 
 
-def test_without_the_vault_no_name_is_in_it(told_log: Server, bare: Server, file: Path) -> None:
+def test_without_the_vault_no_name_is_in_it(told_once: Server, bare: Server, file: Path) -> None:
     def mentions() -> bool:
         with ZipFile(file) as archive:
             return any(SECRET.encode() in archive.read(name) for name in archive.namelist())
 
-    whole = write_backup(told_log.app_url, file)
+    whole = write_backup(told_once.app_url, file)
     assert mentions()
     file.unlink()
-    manifest = write_backup(told_log.app_url, file, without_vault=True)
+    manifest = write_backup(told_once.app_url, file, without_vault=True)
     assert not mentions()
     assert manifest.left_out == ("vault",)
     assert manifest.root == whole.root  # what is proven does not depend on it
@@ -113,11 +114,11 @@ def test_a_log_that_is_not_whole_is_not_backed_up(told_log: Server, file: Path) 
     assert list(file.parent.iterdir()) == []
 
 
-def test_killed_before_it_is_whole_there_is_no_file_of_that_name(told_log: Server, file: Path) -> None:
+def test_killed_before_it_is_whole_there_is_no_file_of_that_name(told_once: Server, file: Path) -> None:
     work = "import sys; from pathlib import Path; from infra.backup import write_backup; write_backup(sys.stdin.read(), Path(sys.argv[1]))"
     killed = subprocess.run(
         [sys.executable, "-c", work, str(file)],
-        input=told_log.app_url,
+        input=told_once.app_url,
         text=True,
         env={**os.environ, "DEALTRACE_FAILPOINTS": "backup.before_rename=kill"},
         cwd=ROOT,
@@ -127,21 +128,19 @@ def test_killed_before_it_is_whole_there_is_no_file_of_that_name(told_log: Serve
     assert not file.exists()
 
 
-def test_psql_can_read_it_without_this_program(told_log: Server, bare: Server, file: Path) -> None:
-    manifest = write_backup(told_log.app_url, file)
+def test_psql_can_read_it_without_this_program(told_once: Server, bare: Server, file: Path) -> None:
+    manifest = write_backup(told_once.app_url, file)
     table = next(t for t in manifest.tables if t.name == "vault")
     columns = ", ".join(f"{c.name} {c.type}" for c in table.columns)
     rows(bare, f"CREATE TABLE mine ({columns})")
-    import psycopg
-
     with psycopg.connect(bare.owner_url) as conn, ZipFile(file) as archive:
         with conn.cursor() as cursor, cursor.copy("COPY mine FROM STDIN (FORMAT BINARY)") as copy:
             copy.write(archive.read("vault.copy"))
         assert conn.execute("SELECT DISTINCT text FROM mine").fetchall() == [(SECRET,)]
 
 
-def test_from_the_command_line_backup_restore_and_verify(told_log: Server, bare: Server, tmp_path: Path) -> None:
-    source, target = program_on(told_log, tmp_path), program_on(bare, tmp_path)
+def test_from_the_command_line_backup_restore_and_verify(told_once: Server, bare: Server, tmp_path: Path) -> None:
+    source, target = program_on(told_once, tmp_path), program_on(bare, tmp_path)
     made = source("backup", "a.dealtrace")
     assert made.code == 0, made.err
     root = made.err.split()[-1]

@@ -16,7 +16,7 @@ from domain.deal import OpenDeal
 from infra.backup import DamagedBackup, NotEmpty, NotFitting, restore, write_backup
 from infra.event_store import read_head
 from infra.migrations import migrate, numbered
-from infra.postgres import Server
+from infra.postgres import Server, scratch_database
 from infra.snapshot import one_snapshot
 from infra.vault import read_texts
 from infra.verify import verify_log
@@ -63,23 +63,23 @@ def lose_the_log(server: Server) -> None:
 
 @pytest.mark.parametrize("target", ["bare", "migrated"])
 def test_everything_is_there_again_in_a_new_epoch(
-    told_log: Server, target: str, file: Path, request: pytest.FixtureRequest
+    told_once: Server, target: str, file: Path, request: pytest.FixtureRequest
 ) -> None:
     database: Server = request.getfixturevalue(target)
-    manifest = write_backup(told_log.app_url, file)
+    manifest = write_backup(told_once.app_url, file)
     outcome = restore_backup(database, file)
-    assert contents(database) == contents(told_log)
+    assert contents(database) == contents(told_once)
     assert head(database) == (2, manifest.position)
     assert rows(database, "SELECT epoch, after_position FROM dealtrace.epochs ORDER BY 1") == [
         (1, 0), (2, manifest.position),
     ]  # fmt: skip
     assert outcome.restored.root == manifest.root
-    assert digests(database) == clean_run(told_log)
+    assert digests(database) == clean_run(told_once)
 
 
-def test_it_goes_on_where_the_log_ended(told_log: Server, bare: Server, file: Path) -> None:
-    manifest = write_backup(told_log.app_url, file)
-    first = told(told_log, the_command(DEALS[0]), the_row())
+def test_it_goes_on_where_the_log_ended(told_once: Server, bare: Server, file: Path) -> None:
+    manifest = write_backup(told_once.app_url, file)
+    first = told(told_once, the_command(DEALS[0]), the_row())
     restore(bare.owner_url, file)
     assert told(bare, the_command(DEALS[0]), the_row()) == first  # a retry and a row imported already
     assert head(bare)[1] == manifest.position
@@ -110,32 +110,35 @@ def test_the_same_event_after_the_restore_has_another_leaf(told_log: Server, bar
 
 @pytest.mark.parametrize("table", DATA)
 def test_a_database_with_a_single_row_is_not_empty(
-    told_log: Server, migrated: Server, file: Path, table: str
+    told_once: Server, untouched: Server, file: Path, table: str
 ) -> None:
-    write_backup(told_log.app_url, file)
+    write_backup(told_once.app_url, file)
     row = {
         "events": "(gen_random_uuid(), 1, 'x', '', 1, now())",
         "command_results": "('a', 'b', '', '', now())",
         "import_ledger": "(gen_random_uuid(), 'x', 1)",
         "vault": "(gen_random_uuid(), gen_random_uuid(), '', 'x')",
     }
-    rows(migrated, f"INSERT INTO dealtrace.{table} VALUES {row[table]}")
-    before = contents(migrated)
-    with pytest.raises(NotEmpty, match=f"dealtrace.{table} has rows"):
-        restore(migrated.owner_url, file)
-    assert contents(migrated) == before
-    assert head(migrated) == (1, 0)
+    rows(untouched, f"INSERT INTO dealtrace.{table} VALUES {row[table]}")
+    try:
+        before = contents(untouched)
+        with pytest.raises(NotEmpty, match=f"dealtrace.{table} has rows"):
+            restore(untouched.owner_url, file)
+        assert contents(untouched) == before
+        assert head(untouched) == (1, 0)
+    finally:
+        rows(untouched, f"TRUNCATE dealtrace.{table}")
 
 
-@pytest.mark.parametrize("target", ["bare", "migrated"])
+@pytest.mark.parametrize("target", ["bare", "untouched"])
 def test_the_application_may_not_restore(
-    told_log: Server, target: str, file: Path, request: pytest.FixtureRequest
+    told_once: Server, target: str, file: Path, request: pytest.FixtureRequest
 ) -> None:
     database: Server = request.getfixturevalue(target)
-    write_backup(told_log.app_url, file)
+    write_backup(told_once.app_url, file)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         restore(database.app_url, file)
-    if target == "migrated":
+    if target == "untouched":
         assert contents(database) == dict.fromkeys(DATA, [])
         assert head(database) == (1, 0)
 
@@ -193,21 +196,21 @@ def without_a_table(file: Path) -> None:
     [flipped, cut_short, something_else, with_another_amount, with_another_amount_and_hash, without_a_table],
 )
 def test_a_damaged_backup_restores_nothing(
-    told_log: Server, migrated: Server, file: Path, damage: Callable[[Path], None]
+    told_once: Server, untouched: Server, file: Path, damage: Callable[[Path], None]
 ) -> None:
-    write_backup(told_log.app_url, file)
+    write_backup(told_once.app_url, file)
     damage(file)
     with pytest.raises(DamagedBackup):
-        restore(migrated.owner_url, file)
-    assert contents(migrated) == dict.fromkeys(DATA, [])
-    assert head(migrated) == (1, 0)
-    assert rows(migrated, "SELECT epoch FROM dealtrace.epochs") == [(1,)]
+        restore(untouched.owner_url, file)
+    assert contents(untouched) == dict.fromkeys(DATA, [])
+    assert head(untouched) == (1, 0)
+    assert rows(untouched, "SELECT epoch FROM dealtrace.epochs") == [(1,)]
 
 
 def test_killed_before_its_commit_it_leaves_an_empty_database(
-    told_log: Server, bare: Server, file: Path
+    told_once: Server, bare: Server, file: Path
 ) -> None:
-    write_backup(told_log.app_url, file)
+    write_backup(told_once.app_url, file)
     work = "import sys; from pathlib import Path; from infra.backup import restore; restore(sys.stdin.read(), Path(sys.argv[1]))"
     killed = subprocess.run(
         [sys.executable, "-c", work, str(file)],
@@ -220,14 +223,12 @@ def test_killed_before_its_commit_it_leaves_an_empty_database(
     assert killed.returncode == -9
     assert contents(bare) == dict.fromkeys(DATA, [])
     restore(bare.owner_url, file)
-    assert contents(bare) == contents(told_log)
+    assert contents(bare) == contents(told_once)
 
 
 def test_the_backup_of_an_older_release_is_brought_up_to_date(
-    server: Server, bare: Server, template_database: str, file: Path
+    server: Server, bare: Server, file: Path
 ) -> None:
-    from infra.postgres import scratch_database
-
     with scratch_database(server) as old:
         migrate(old.owner_url, upto=1)
         assert write_backup(old.app_url, file).migrations == (1,)
@@ -236,9 +237,9 @@ def test_the_backup_of_an_older_release_is_brought_up_to_date(
 
 
 def test_the_backup_of_a_newer_release_or_of_other_tables_is_refused(
-    told_log: Server, migrated: Server, file: Path
+    told_once: Server, untouched: Server, file: Path
 ) -> None:
-    manifest = write_backup(told_log.app_url, file)
+    manifest = write_backup(told_once.app_url, file)
 
     def migrations(numbers: tuple[int, ...]) -> None:
         other = msgspec.json.encode(msgspec.structs.replace(manifest, migrations=numbers))
@@ -246,10 +247,10 @@ def test_the_backup_of_a_newer_release_or_of_other_tables_is_refused(
 
     migrations((*manifest.migrations, 9999))
     with pytest.raises(NotFitting, match=r"newer release.*\[9999\]"):
-        restore(migrated.owner_url, file)
+        restore(untouched.owner_url, file)
     migrations((1,))
     with pytest.raises(NotFitting, match="restore into a database without tables"):
-        restore(migrated.owner_url, file)
+        restore(untouched.owner_url, file)
 
 
 def test_projections_ahead_of_the_backup_are_refused_until_told(told_log: Server, file: Path) -> None:
@@ -296,25 +297,26 @@ def test_restored_twice_it_is_not_taken_for_the_first_time(told_log: Server, fil
     for epoch in (2, 3):
         lose_the_log(told_log)
         assert restore_backup(told_log, file).restored.epoch == epoch
+        adopt_log(told_log.app_url)
     rows(told_log, "UPDATE dealtrace.log_head SET log_id = gen_random_uuid(), epoch = 1")
     lose_the_log(told_log)  # even the head is gone, but a projection has seen epoch 3
     assert restore_backup(told_log, file).restored.epoch == 4
 
 
-def test_an_epoch_that_another_place_has_used_can_be_skipped(told_log: Server, bare: Server, file: Path) -> None:
-    write_backup(told_log.app_url, file)
+def test_an_epoch_that_another_place_has_used_can_be_skipped(told_once: Server, bare: Server, file: Path) -> None:
+    write_backup(told_once.app_url, file)
     assert restore(bare.owner_url, file, least_epoch=5).epoch == 5
     with one_snapshot(bare.app_url, "test") as conn:
         assert verify_log(conn).problems == ()
 
 
 def test_projections_that_hold_nothing_yet_follow_the_restored_log(
-    told_log: Server, migrated: Server, file: Path
+    told_once: Server, migrated: Server, file: Path
 ) -> None:
     with connect(migrated.app_url) as conn:
         ensure(conn, catalogue().values())  # as a projector does that was started first
-    write_backup(told_log.app_url, file)
+    write_backup(told_once.app_url, file)
     assert restore_backup(migrated, file).foreign == ()
-    assert digests(migrated) == clean_run(told_log)
+    assert digests(migrated) == clean_run(told_once)
     with connect(migrated.app_url) as conn:
         assert foreign(conn) == []

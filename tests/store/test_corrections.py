@@ -10,6 +10,7 @@ from domain.errors import InvalidCommand, UnknownDeal
 from domain.money import MoneyInput
 from infra.connection import LogConnection
 from infra.executor import Executor
+from infra.postgres import Server
 from tests.store.log import Log, ask, done
 
 
@@ -32,7 +33,8 @@ def test_a_correction_names_an_event_of_its_own_stream(log: Log) -> None:
     assert log.events()[-1].meta.corrects == moved
 
 
-def test_what_was_remembered_of_another_epoch_is_not_believed(log: Log) -> None:
+def test_what_was_remembered_of_another_epoch_is_not_believed(database: Server) -> None:
+    log = Log(database)
     connection = LogConnection(log.app_url)
     executor = Executor(connection)
     log.start()
@@ -47,3 +49,4 @@ def test_what_was_remembered_of_another_epoch_is_not_believed(log: Log) -> None:
     )
     assert isinstance(refused, UnknownDeal)
     connection.close()
+    log.close()

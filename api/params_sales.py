@@ -1,0 +1,74 @@
+"""What may be asked about win rates, states, dwell, cohorts, stale deals, checklists, accounts and people."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from api.params import Filters, Fresh, OneDeal, OneFunnel, Page, Text, TwoClocks
+from domain.command import Key
+from domain.pipeline import State
+
+
+class DealAtParams(OneDeal, TwoClocks):
+    """One deal at a moment."""
+
+
+class FunnelAtParams(OneFunnel, TwoClocks, Filters):
+    """A funnel at a moment."""
+
+
+class WinRateWeeksParams(FunnelAtParams):
+    """The win rates of the last weeks."""
+
+    weeks: Annotated[
+        int, Field(ge=1, le=160, description="How many weeks, up to the one that holds the moment.")
+    ] = 13
+
+
+class StatesFlowParams(FunnelAtParams):
+    """The flow between the states in the last weeks."""
+
+    weeks: Annotated[
+        int, Field(ge=1, le=26, description="How many weeks, up to the one that holds the moment.")
+    ] = 4
+
+
+class StateDealsParams(FunnelAtParams, Page):
+    """The deals behind the states."""
+
+    stage: Annotated[Key | None, Field(description="Only deals in this stage.")] = None
+    state: Annotated[State | None, Field(description="Only deals in this state.")] = None
+
+
+class DwellAlertsParams(FunnelAtParams, Page):
+    """Visits that last too long."""
+
+    alerts: Annotated[
+        Literal["default", "all"],
+        Field(description="Those older than three quarters of the stage's visits, or all above the norm."),
+    ] = "default"
+
+
+class StaleParams(FunnelAtParams, Page):
+    """Deals that nobody stood by this week."""
+
+
+class WinRateAlertsParams(FunnelAtParams, Page):
+    """Deals whose win rate fell."""
+
+
+class AccountsParams(Fresh, Page):
+    """Accounts as they are now."""
+
+    customer_segment: Annotated[Text | None, Field(description="Only accounts of this customer segment.")] = (
+        None
+    )
+    region: Annotated[Text | None, Field(description="Only accounts of this region.")] = None
+    q: Annotated[Text | None, Field(description="Only accounts whose name contains this.")] = None
+
+
+class OneAccount(Fresh):
+    """The account of that id."""
+
+    account_id: UUID

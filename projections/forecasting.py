@@ -1,0 +1,210 @@
+"""The forecast of a month, quarter or year at (T, K): F1 beside F2, as far as the viewer may see F1."""
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from psycopg import Connection
+
+from domain.exact import rounded
+from domain.forecast import Figures as DomainFigures
+from domain.forecast import ForecastTable, OpenDeal, forecast_table
+from domain.forecast_sight import Sight
+from domain.money import plain
+from projections.forecast_rows import Horizon, OpenRow, Then, open_rows, won_rows
+from projections.organisation import members, team_and_below
+from projections.rate_sets import AdoptedRateSet, in_force, rate_sets
+
+Hidden = str | UnsetType | None
+"""An amount of F1: missing for those who never see F1, null where the viewer may not see a deal that is in it."""
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """F1, F2 and what is won already; amounts as decimal strings, null where F2 could not be computed."""
+
+    open_deals: int
+    open_amount: str
+    won_deals: int
+    won: str
+    f2_open: str | None
+    f2_final: str | None
+    f1_open: Hidden = UNSET
+    f1_final: Hidden = UNSET
+    difference: Hidden = UNSET
+
+
+class KeyedFigures(Figures, frozen=True):
+    """The same of one stage or owner; a null key for the deals of which it is not known."""
+
+    key: str | None
+
+
+class TeamFigures(Figures, frozen=True):
+    """The same of the deals of a team's own people, how many these are, and what each of them won in the mean."""
+
+    team: str | None
+    headcount: int
+    won_per_head: str | None
+
+
+class Lists(msgspec.Struct, frozen=True):
+    """Deals that the figures do not speak for, or not well, as `domain.forecast.Lists` has them."""
+
+    undated: tuple[UUID, ...]
+    overdue: tuple[UUID, ...]
+    without_rate: tuple[UUID, ...]
+    without_amount: tuple[UUID, ...]
+    without_forecast: tuple[UUID, ...] | UnsetType = UNSET
+    month_moved: tuple[UUID, ...] | UnsetType = UNSET
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """The forecast of a period of one funnel at (T, K).
+
+    `rate_set` is the number of the set that F2 was computed with; with `what_if` it is not the one in force.
+    """
+
+    funnel: str
+    period: str
+    as_of: datetime
+    known_at: datetime | None
+    rate_set: int | None
+    what_if: bool
+    formula: str
+    total: Figures
+    by_stage: list[KeyedFigures]
+    by_owner: list[KeyedFigures]
+    by_team: list[TeamFigures]
+    lists: Lists
+
+
+def people_asked(at: Then, owner: str | None, team: str | None) -> frozenset[str] | None:
+    """Whose deals are asked about: one person's, those of a team and the teams below it, or None for all."""
+    if owner is None:
+        return None if team is None else members(at.org, team)
+    return frozenset({owner}) if team is None else members(at.org, team) & {owner}
+
+
+def forecast(
+    conn: Connection[Any],
+    at: Then,
+    asked: Horizon,
+    sight: Sight,
+    *,
+    owner: str | None = None,
+    team: str | None = None,
+    what_if: AdoptedRateSet | None = None,
+) -> Forecast:
+    """The table of the period with its lists. `what_if` is a rate set to take instead of the one in force."""
+    chosen = what_if or in_force(rate_sets(conn, at.funnel.key), at.as_of, at.known_at)
+    owners = people_asked(at, owner, team)
+    rows = open_rows(conn, at, asked.months, at.rates(chosen), owners)
+    won = won_rows(conn, at, asked.period, owners)
+    table = forecast_table(asked.months, [row.deal for row in rows], won, at.today)
+    hidden = _hidden(rows, sight)
+    unseen = [row.deal for row in rows if row.deal.deal in hidden and row.deal.month in asked.months]
+    return Forecast(
+        at.funnel.key,
+        asked.label,
+        at.as_of,
+        at.known_at,
+        chosen.number if chosen else None,
+        what_if is not None,
+        table.formula,
+        _figures(table.total, sight, shown=not unseen),
+        _keyed(table.by_stage, sight, {deal.stage for deal in unseen}),
+        _keyed(table.by_owner, sight, {deal.owner for deal in unseen}),
+        _teams(at, table, sight, unseen, team if owner is None else None, every=owners is None),
+        _lists(table, sight, hidden),
+    )
+
+
+def _hidden(rows: Iterable[OpenRow], sight: Sight) -> frozenset[UUID]:
+    return frozenset(r.deal.deal for r in rows if not sight.sees(r.owner_now, r.deal.owner))
+
+
+def f1(figures: DomainFigures, sight: Sight, *, shown: bool) -> dict[str, Any]:
+    """The fields of F1, as far as the viewer may see them."""
+    if not sight.any:
+        return {}
+    if not shown:
+        return {"f1_open": None, "f1_final": None, "difference": None}
+    return {
+        "f1_open": plain(figures.f1_open),
+        "f1_final": plain(figures.f1_final),
+        "difference": _text(figures.difference),
+    }
+
+
+def f2(figures: DomainFigures) -> dict[str, Any]:
+    """The fields that everybody may see."""
+    return {
+        "open_deals": figures.open_deals,
+        "open_amount": plain(figures.open_amount),
+        "won_deals": figures.won_deals,
+        "won": plain(figures.won),
+        "f2_open": _text(figures.f2_open),
+        "f2_final": _text(figures.f2_final),
+    }
+
+
+def _figures(figures: DomainFigures, sight: Sight, *, shown: bool) -> Figures:
+    return Figures(**f2(figures), **f1(figures, sight, shown=shown))
+
+
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else plain(amount)
+
+
+def _keyed(groups: Sequence[Any], sight: Sight, unseen: AbstractSet[str | None]) -> list[KeyedFigures]:
+    return [
+        KeyedFigures(key=g.key, **f2(g.figures), **f1(g.figures, sight, shown=g.key not in unseen))
+        for g in groups
+    ]
+
+
+_NOTHING = forecast_table(frozenset(), (), (), date.min).total
+
+
+def _teams(
+    at: Then, table: ForecastTable, sight: Sight, unseen: Sequence[OpenDeal], team: str | None, *, every: bool
+) -> list[TeamFigures]:
+    """Every team asked about that has people or figures, in order of key; the deals of no team last."""
+    found = {group.key: group.figures for group in table.by_team}
+    heads: dict[str | None, int] = {}
+    for of in at.org.team_of.values():
+        heads[of] = heads.get(of, 0) + 1
+    asked = set(heads) if every else set(heads) & team_and_below(at.org, team) if team else set()
+    closed = {deal.team for deal in unseen}
+    return [
+        TeamFigures(
+            team=key,
+            headcount=heads.get(key, 0),
+            won_per_head=_per_head(found.get(key, _NOTHING).won, heads.get(key, 0)),
+            **f2(found.get(key, _NOTHING)),
+            **f1(found.get(key, _NOTHING), sight, shown=key not in closed),
+        )
+        for key in sorted(asked | set(found), key=lambda name: (name is None, name or ""))
+    ]
+
+
+def _per_head(won: Decimal, heads: int) -> str | None:
+    return plain(rounded(Fraction(won) / heads, 2)) if heads else None
+
+
+def _lists(table: ForecastTable, sight: Sight, hidden: AbstractSet[UUID]) -> Lists:
+    lists = table.lists
+    open_to_all = (lists.undated, lists.overdue, lists.without_rate, lists.without_amount)
+    if not sight.any:
+        return Lists(*open_to_all)
+    return Lists(
+        *open_to_all,
+        tuple(deal for deal in lists.without_forecast if deal not in hidden),
+        tuple(deal for deal in lists.month_moved if deal not in hidden),
+    )
