@@ -64,6 +64,7 @@ docs: install ## write the generated pages of docs/ anew
 	@$(BIN)/python -c 'from domain.event_catalogue import event_reference as page; print(page(), end="")' > docs/events.md
 	@$(BIN)/python -m api.problems > docs/problems.md
 	@$(BIN)/python -m api.reference > docs/api/reference.md
+	@$(BIN)/python -m api.metrics > docs/metrics.md
 
 .PHONY: pins
 pins: ## renew constraints.txt with the newest versions that pyproject.toml allows

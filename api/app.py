@@ -16,8 +16,11 @@ from api import asking, commands, problems, system
 from api.actor import require_loopback
 from api.answers import Answers
 from api.batch import Batch
+from api.load import Load
+from api.metrics import Metrics
 from api.openapi import document
 from api.refusals import DatabaseAway, MethodNotAllowed, NoSuchAddress, NotReady
+from api.stream import Streams
 from api.trace import TraceRequests
 from domain.errors import Refusal
 from infra.group_commit import GroupCommit
@@ -44,6 +47,7 @@ def create_app(
     other machines, since actor headers stand in for authentication.
     """
     require_loopback(host)
+    load = Load()
     app = FastAPI(
         title="dealtrace",
         openapi_url=None,  # the document is ours, from the same tables as the routes
@@ -51,7 +55,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        middleware=[Middleware(TraceRequests)],
+        middleware=[Middleware(TraceRequests, load=load)],
         exception_handlers={
             Refusal: _refused,
             HTTPException: _http_refused,
@@ -62,7 +66,10 @@ def create_app(
     app.router.route_class = RequestRoute
     _add_commands(app, Answers(group_commit))
     _add_queries(app, readers)
+    _add_stream(app, Streams(readers))
     _add_system(app, readers)
+    metrics = Metrics(load, group_commit, readers, readers.watcher())
+    app.add_api_route("/metrics", metrics.__call__, methods=["GET"])
     return app
 
 
@@ -75,6 +82,11 @@ def _add_commands(app: FastAPI, answers: Answers) -> None:
 def _add_queries(app: FastAPI, readers: Readers) -> None:
     for route in asking.ROUTES:
         app.add_api_route(route.path, asking.OneQuery(route, readers).__call__, methods=["GET"])
+
+
+def _add_stream(app: FastAPI, streams: Streams) -> None:
+    app.state.streams = streams  # for who stops the server
+    app.add_api_route("/v1/stream", streams.__call__, methods=["GET"])
 
 
 def _add_system(app: FastAPI, readers: Readers) -> None:

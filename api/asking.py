@@ -7,12 +7,13 @@ from typing import Any, NamedTuple, get_type_hints
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api import forecasts, queries
 from api import params as p
-from api import queries
 from api import queries_sales as sales
 from api.actor import verified_actor
 from api.body import checked_params
 from api.refusals import InvalidParameters, NotYetVisible
+from domain.event import Actor
 from infra.readers import Readers
 
 PATIENCE = 2.0
@@ -24,7 +25,7 @@ class QueryRoute(NamedTuple):
     """Where a query lives; `{names}` in the path are fields of its parameters."""
 
     path: str
-    query: Callable[[Any, Any], Any]
+    query: Callable[..., Any]
 
     @property
     def name(self) -> str:
@@ -36,6 +37,11 @@ class QueryRoute(NamedTuple):
         """What may be asked."""
         model: type[p.Params] = get_type_hints(self.query)["params"]
         return model
+
+    @property
+    def by_viewer(self) -> bool:
+        """Whether the answer depends on who asks."""
+        return "viewer" in get_type_hints(self.query)
 
     @property
     def answer(self) -> Any:
@@ -62,11 +68,17 @@ ROUTES = (
     QueryRoute("/v1/funnels/{funnel}/states", sales.states),
     QueryRoute("/v1/funnels/{funnel}/states/deals", sales.state_deals),
     QueryRoute("/v1/funnels/{funnel}/states/flow", sales.states_flow),
-    QueryRoute("/v1/funnels/{funnel}/dwell/alerts", sales.overdue),
+    QueryRoute("/v1/funnels/{funnel}/dwell/alerts", sales.dwell_alerts),
     QueryRoute("/v1/funnels/{funnel}/cohort", sales.cohort),
     QueryRoute("/v1/funnels/{funnel}/stale", sales.stale),
     QueryRoute("/v1/accounts", sales.accounts),
     QueryRoute("/v1/accounts/{account_id}", sales.account),
+    QueryRoute("/v1/forecast", forecasts.forecast),
+    QueryRoute("/v1/forecast/weeks", forecasts.forecast_weeks),
+    QueryRoute("/v1/forecast/accuracy", forecasts.forecast_accuracy),
+    QueryRoute("/v1/forecast/audit", forecasts.forecast_audit),
+    QueryRoute("/v1/funnels/{funnel}/rate-sets", forecasts.rate_sets),
+    QueryRoute("/v1/organisation", forecasts.organisation),
     QueryRoute("/v1/projections", queries.projections),
     QueryRoute("/v1/log", queries.log),
 )
@@ -78,20 +90,23 @@ class OneQuery:
     def __init__(self, route: QueryRoute, readers: Readers) -> None:
         self._query = route.query
         self._params = route.params
+        self._by_viewer = route.by_viewer
         self._readers = readers
 
     async def __call__(self, request: Request) -> Response:
         """Answer the query."""
         trace = request.scope["trace"]
         trace.actor = verified_actor(request.scope)
-        params = checked_params(self._params, _texts(request))
+        params = checked_params(self._params, texts(request))
         await self._wait_for(getattr(params, "min_position", None))
-        body, version, trace.position = await self._readers.run(lambda conn: self._ask(conn, params))
+        body, version, trace.position = await self._readers.run(
+            lambda conn: self._ask(conn, params, trace.actor)
+        )
         headers = {} if version is None else {"ETag": f'"{version}"'}
         return Response(body, 200, headers, "application/json")
 
-    def _ask(self, conn: Any, params: p.Params) -> tuple[bytes, int | None, int | None]:
-        answer = self._query(conn, params)
+    def _ask(self, conn: Any, params: p.Params, viewer: Actor) -> tuple[bytes, int | None, int | None]:
+        answer = self._query(conn, params, viewer) if self._by_viewer else self._query(conn, params)
         return queries.encode(answer), getattr(answer, "version", None), getattr(answer, "position", None)
 
     async def _wait_for(self, position: int | None) -> None:
@@ -116,7 +131,7 @@ class OneQuery:
             await asyncio.sleep(PAUSE)
 
 
-def _texts(request: Request) -> dict[str, str]:
+def texts(request: Request) -> dict[str, str]:
     """The parameters of path and query string by name. Raises InvalidParameters for one that stands there twice."""
     found = dict(request.path_params)
     for name, text in request.query_params.multi_items():

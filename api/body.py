@@ -9,10 +9,12 @@ from starlette.requests import ClientDisconnect, Request
 from api.problems import FieldError, shortened
 from api.refusals import BodyTooLarge, InvalidFields, InvalidParameters, MalformedJson, NotJson
 from api.strict_json import parse
-from domain.errors import Refusal
+from domain.errors import Overloaded, Refusal
 
 MAX_COMMAND = 1024 * 1024
 MAX_BATCH = 8 * 1024 * 1024
+MOST_AT_ONCE = 256 * 1024 * 1024
+"""Bytes of all the bodies that are being read."""
 MOST_ERRORS = 20
 
 M = TypeVar("M", bound=BaseModel)
@@ -41,12 +43,24 @@ async def _read(request: Request, limit: int) -> bytes:
     try:
         async for chunk in request.stream():
             size += len(chunk)
+            _reading.bytes += len(chunk)
             if size > limit:
                 raise _too_large(limit)
+            if _reading.bytes > MOST_AT_ONCE:
+                raise Overloaded("Too much is being sent already.", accepted="the same command in a second")
             chunks.append(chunk)
     except ClientDisconnect:
         raise MalformedJson("The body broke off.") from None
+    finally:
+        _reading.bytes -= size
     return b"".join(chunks)
+
+
+class _Reading:
+    bytes = 0
+
+
+_reading = _Reading()
 
 
 def _too_large(limit: int) -> BodyTooLarge:

@@ -11,7 +11,9 @@ from api import params as p
 from api import refusals as r
 from api.actor import ROLES
 from api.batch import MOST_COMMANDS
+from api.forecast_params import ForecastAuditParams
 from api.schemas import Json, Schemas
+from api.stream import Change, StreamParams
 from domain import errors as d
 from domain.errors import Refusal
 
@@ -75,6 +77,7 @@ def document() -> bytes:
     paths["/v1/commands"] = {"post": _batch(schemas)}
     for query in asking.ROUTES:
         paths.setdefault(query.path, {})["get"] = _query(query, schemas)
+    paths["/v1/stream"] = {"get": _stream(schemas)}
     paths |= _system(schemas)
     return json.dumps(
         {
@@ -183,6 +186,7 @@ def _query(route: asking.QueryRoute, schemas: Schemas) -> Json:
         for params, refusal in (
             (p.OneFunnel, d.UnknownFunnel),
             (p.RollupParams, d.UnknownFunnel),
+            (ForecastAuditParams, d.UnknownFunnel),
             (p.OneDeal, d.UnknownDeal),
         )
         if issubclass(route.params, params)
@@ -195,6 +199,45 @@ def _query(route: asking.QueryRoute, schemas: Schemas) -> Json:
         "responses": {
             "200": _answer("The answer.", schemas.of_struct(route.answer)),
             **_refusals((*_QUERY, *unknown)),
+        },
+    }
+
+
+def _stream(schemas: Schemas) -> Json:
+    after = StreamParams.model_json_schema()["properties"]["after"]
+    change = schemas.of_struct(Change)
+    return {
+        "operationId": "stream",
+        "tags": ["queries"],
+        "summary": "Changes as server-sent events, from a position on, without end.",
+        "description": "Each event has the position as `id`, the topic as `event` and a Change as `data`. After a cut "
+        "send the last id in `Last-Event-ID` and nothing is missed or doubled. Positions that the actor may not see "
+        "are absent. An id without an event moves the resume point, by the clock and after each full window.",
+        "parameters": [
+            {
+                "name": "after",
+                "in": "query",
+                "required": False,
+                "description": after.pop("description"),
+                "schema": _without_null(after),
+            },
+            {
+                "name": "Last-Event-ID",
+                "in": "header",
+                "required": False,
+                "description": "The last id that was received.",
+                "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+            },
+            *_ACTOR_HEADERS,
+            *_TRACE_HEADERS,
+        ],
+        "responses": {
+            "200": {
+                "description": "The stream.",
+                "headers": {"X-Request-ID": _header("The request's id.")},
+                "content": {"text/event-stream": {"schema": {"type": "string"}, "itemSchema": change}},
+            },
+            **_refusals((*_COMMON, *_ACTOR)),
         },
     }
 

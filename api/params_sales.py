@@ -71,4 +71,4 @@ class AccountsParams(Fresh, Page):
 class OneAccount(Fresh):
     """The account of that id."""
 
-    account_id: UUID
+    account_id: Annotated[UUID, Field(description="The id of the account.")]

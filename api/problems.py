@@ -8,6 +8,7 @@ from starlette.responses import Response
 from api import refusals as r
 from domain import errors as d
 from domain.errors import Refusal
+from infra.metrics import REFUSALS
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -129,6 +130,7 @@ def title(refusal: type[Refusal]) -> str:
 def response(refusal: Refusal, scope: Any, headers: dict[str, str] | None = None) -> Response:
     """The refusal as the answer to the request of that ASGI scope."""
     row = TABLE[type(refusal)]
+    REFUSALS.labels(refusal.code).inc()
     trace = scope.get("trace")
     problem = Problem(
         type=f"/problems/{refusal.code}",

@@ -14,7 +14,8 @@ from api import params as p
 from api.asked import Connection, filters_of, moment_of, page_of, position_of
 from api.cursor import place_of
 from domain import playbook
-from domain.errors import UnknownDeal
+from domain.errors import NotAllowed, UnknownDeal
+from domain.event import Actor, Role
 from domain.playbook import Funnel
 from infra.event_store import Head, read_head
 from infra.migrations import not_applied
@@ -211,8 +212,19 @@ class Projections(msgspec.Struct, frozen=True):
     projections: list[ProjectionStatus]
 
 
-def projections(conn: Connection, params: p.NoParams) -> Projections:  # noqa: ARG001 -- asked like all
-    """How far each projection has come, whether it is complete, and whether anything is parked."""
+OPERATORS: frozenset[Role] = frozenset(
+    {"manager", "director", "sales_operations", "analyst", "auditor", "admin"}
+)
+"""Who may see how the machinery stands: how many events a projection applied says how many forecasts were set."""
+
+
+def projections(conn: Connection, params: p.NoParams, viewer: Actor) -> Projections:  # noqa: ARG001 -- asked like all
+    """How far each projection has come, whether it is complete, and whether anything is parked. Not for reps."""
+    if viewer.role not in OPERATORS:
+        raise NotAllowed(
+            f"The role {viewer.role} may not see how the projections stand.",
+            accepted=", ".join(sorted(OPERATORS)),
+        )
     found = status(conn)
     return Projections(read_head(conn).position, found)
 

@@ -10,12 +10,12 @@ import msgspec
 from api import params_sales as p
 from api.asked import Connection, beyond, filters_of, moment_of, now, page_of, position_of
 from api.cursor import place_of
+from api.params import OneDeal
 from projections import (
     accounts as account_list,
 )
 from projections import (
     cohorts,
-    dwell_alerts,
     hygiene,
     pipeline,
     process,
@@ -26,7 +26,7 @@ from projections import deal_contacts as people
 from projections.accounts import AccountDetails, AccountView
 from projections.cohorts import CohortConversion
 from projections.deal_contacts import DealContacts
-from projections.dwell_alerts import OverdueDeal
+from projections.dwell_alerts import OverdueDeal, overdue_deals
 from projections.filters import Filters
 from projections.hygiene import StaleDeal
 from projections.pipeline import DealInState, StateFlow, States
@@ -35,7 +35,7 @@ from projections.win_rate_weeks import Curve, WinRateAlert, WinRateWeeks
 from projections.win_rates import DealWinRate
 
 
-def win_rate(conn: Connection, params: p.OneDeal) -> DealWinRate:
+def win_rate(conn: Connection, params: OneDeal) -> DealWinRate:
     """The win rate of a deal now: every gate and input, and the comparison behind it. Raises UnknownDeal."""
     return win_rates.comparison(conn, params.deal_id)
 
@@ -131,11 +131,11 @@ class DwellAlerts(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-def overdue(conn: Connection, params: p.DwellAlertsParams) -> DwellAlerts:
+def dwell_alerts(conn: Connection, params: p.DwellAlertsParams) -> DwellAlerts:
     """Deals that stay in their stage longer than its norm, page by page."""
     place = place_of(params, tuple[datetime, datetime, UUID])
     at = _at(conn, params, place)
-    position, found = dwell_alerts.dwell_alerts(conn, params.funnel, **at, full=params.alerts == "all")
+    position, found = overdue_deals(conn, params.funnel, **at, full=params.alerts == "all")
     rest = beyond(found, params, lambda d: (d.entered_at, d.deal_id), place and place[1:])
     page, cursor = page_of(rest, params, lambda d: (at["as_of"], d.entered_at, d.deal_id))
     names = pipeline.names_of(conn, [d.deal_id for d in page])

@@ -30,6 +30,14 @@ SHOWN: dict[str, tuple[str, ...]] = {
                    "kaplan_meier_median_days", "kaplan_meier_p75_days"),
     "ProjectionStatus": ("projection", "version", "state", "position", "lag", "lag_seconds", "applied", "ignored",
                          "parked_events", "complete"),
+    "KeyedFigures": ("key", "won", "f1_open", "f2_open", "f1_final", "f2_final", "difference", "open_deals",
+                     "open_amount", "won_deals"),
+    "TeamFigures": ("team", "headcount", "won", "won_per_head", "f1_open", "f2_open", "f1_final", "f2_final",
+                    "difference", "open_deals", "open_amount", "won_deals"),
+    "Week": ("week", "won", "f1_open", "f2_open", "f1_final", "f2_final", "difference", "rate_set", "open_deals"),
+    "AuditEntry": ("position", "occurred_at", "field", "old", "new", "actor_id", "actor_role", "f1_before", "f1_after",
+                   "f2_before", "f2_after", "reason", "deal_id", "kind", "on_behalf_of", "after_lock", "rate_set"),
+    "AdoptedRateSet": ("number", "effective_from", "actor_id", "reason", "position"),
     "Stage": ("key", "label.en", "label.zh", "macro_stage", "stall_after_days", "lose_after_days"),
 }  # fmt: skip
 """Columns of the tables whose rows have more than fit a window; JSON and CSV have all of them."""
@@ -55,7 +63,9 @@ def human(answer: Any, width: int) -> Iterable[RenderableType]:
             continue
         if len(tables) > 1:
             yield Text(title(name), style="bold")
-        total = _flat(next(iter(totals.values()))) if totals and len(tables) == 1 else None
+        total = _flat(next(iter(totals.values()))) if totals else None
+        if total and len(tables) > 1 and not (rows and total.keys() <= rows[0].keys()):
+            total = None
         yield from _fitted(fields[name], rows, total, width)
     if next_cursor:
         yield Text(f"More: the same with --cursor {next_cursor}", style="dim")
@@ -68,9 +78,10 @@ def csv_text(answer: Any) -> str:
     rows = [line for row in lists[0] for line in _unnested(_flat(row))] if lists else [_flat(fields)]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    if rows:
-        writer.writerow(rows[0])
-        writer.writerows([plain(value) for value in row.values()] for row in rows)
+    names = dict.fromkeys(name for row in rows for name in row)
+    if names:
+        writer.writerow(names)
+        writer.writerows([plain(row.get(name)) for name in names] for row in rows)
     return out.getvalue()
 
 
@@ -129,7 +140,8 @@ def _fields(answer: Any) -> Row:
         return answer
     if isinstance(answer, list | tuple):
         return {"rows": list(answer)}
-    return {name: getattr(answer, name) for name in answer.__struct_fields__}
+    fields = {name: getattr(answer, name) for name in answer.__struct_fields__}
+    return {name: value for name, value in fields.items() if value is not msgspec.UNSET}
 
 
 def _is_rows(value: Any) -> bool:

@@ -11,6 +11,10 @@ import msgspec
 MISSING = "-"
 _UNCOUNTED = ("version", "epoch")
 """Numbers that name something instead of counting it."""
+_AMOUNTS = (
+    "amount", "won", "won_per_head", "f1_open", "f2_open", "f1_final", "f2_final", "difference", "actual",
+    "f1_before", "f1_after", "f2_before", "f2_after",
+)  # fmt: skip
 
 
 def title(name: str) -> str:
@@ -66,7 +70,9 @@ def plain(value: Any) -> Any:
 
 def _is_amount(name: str, value: Any) -> bool:
     """Amounts come as decimal strings, which are exact."""
-    return name.endswith("amount") and isinstance(value, str) and value.replace(".", "", 1).isdecimal()
+    if not name.endswith(_AMOUNTS) or not isinstance(value, str):
+        return False
+    return value.removeprefix("-").replace(".", "", 1).isdecimal()
 
 
 def _phrase(data: Any) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 from prometheus_client import (
     CollectorRegistry,
     Counter,
-    Gauge,
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
 )
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
@@ -20,6 +20,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from domain.errors import Refusal
 from infra.requests import Result
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the number of series
 REGISTRY = CollectorRegistry()
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -86,10 +87,6 @@ HTTP_SECONDS = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
-HTTP_IN_FLIGHT = Gauge(
-    "dealtrace_http_requests_in_flight", "Requests that wait for their answer.", registry=REGISTRY
-)
-
 ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
 

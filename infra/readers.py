@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -22,36 +23,63 @@ MissingTable = psycopg.errors.UndefinedTable
 READERS = 4
 MAX_WAITING = 512
 STATEMENT_SECONDS = 20
+PATIENCE = 5.0
+"""Seconds for which a query waits for a reader; whoever asked would hardly wait for more."""
 
 
 class Readers:
     """Runs queries, each in a read-only transaction that sees one snapshot of the database."""
 
-    def __init__(self, url: str, *, readers: int = READERS, max_waiting: int = MAX_WAITING) -> None:
+    def __init__(
+        self, url: str, *, readers: int = READERS, max_waiting: int = MAX_WAITING, patience: float = PATIENCE
+    ) -> None:
         self._url = url
         self._max_waiting = max_waiting
+        self._patience = patience
         self._waiting = 0
+        self._watchers: list[Readers] = []
         self._own = threading.local()
         self._open: set[psycopg.Connection[Any]] = set()
         self._threads = ThreadPoolExecutor(readers, thread_name_prefix="reader")
 
+    @property
+    def url(self) -> str:
+        """Where the database is, for who wants to listen there."""
+        return self._url
+
+    @property
+    def waiting(self) -> int:
+        """How many queries run or wait."""
+        return self._waiting
+
+    def watcher(self) -> "Readers":
+        """One more reader for looking on, which no query delays; closed with this one."""
+        watcher = Readers(self._url, readers=1, max_waiting=8)
+        self._watchers.append(watcher)
+        return watcher
+
     async def run(self, query: Callable[[psycopg.Connection[Any]], T]) -> T:
-        """The query's result. Raises Overloaded when too many wait, DatabaseError when the database does not answer."""
+        """The query's result. Raises Overloaded when too many wait or it waits too long, DatabaseError when the database does not answer."""
         if self._waiting >= self._max_waiting:
             raise Overloaded("Too many queries wait already.", accepted="the same query in a second")
         self._waiting += 1
+        since = time.monotonic()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, query)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, query, since)
         finally:
             self._waiting -= 1
 
     def close(self) -> None:
         """Finish what runs, refuse the rest, and let go of the connections."""
+        for watcher in self._watchers:
+            watcher.close()
         self._threads.shutdown(cancel_futures=True)
         for conn in self._open:
             conn.close()
 
-    def _run(self, query: Callable[[psycopg.Connection[Any]], T]) -> T:
+    def _run(self, query: Callable[[psycopg.Connection[Any]], T], since: float) -> T:
+        if time.monotonic() - since > self._patience:
+            raise Overloaded("Queries wait too long.", accepted="the same query in a second")
         conn, fresh = self._connection()
         try:
             with conn.transaction():

@@ -60,6 +60,12 @@ def _postgres_url(text: str) -> str:
     return text
 
 
+def _http_url(text: str) -> str:
+    if urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).netloc:
+        raise ValueError
+    return text
+
+
 def _folder(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError
@@ -135,6 +141,22 @@ class Settings:
         "`debug`, `info`, `warning` or `error`",
         parse=_one_of("debug", "info", "warning", "error"),
         default="info",
+    )
+    projector_metrics_port: int | None = setting(
+        "DEALTRACE_PROJECTOR_METRICS_PORT",
+        "Port of the loopback on which the projector serves its own metrics; without it, it serves none. "
+        "Lag and everything else about the projections is in the API's metrics anyway.",
+        "a whole number from 0 to 65535",
+        parse=_port,
+        default=None,
+    )
+    traces_url: str | None = setting(
+        "DEALTRACE_TRACES_URL",
+        "OpenTelemetry collector (OTLP over HTTP) that gets traces from request to projected row; "
+        "without it nothing is traced. Needs the extra `tracing`.",
+        "`http://127.0.0.1:4318/v1/traces` or the like",
+        parse=_http_url,
+        default=None,
     )
 
     def __post_init__(self) -> None:

@@ -16,7 +16,6 @@ from projections.filters import NO_FILTERS, Filters
 from projections.funnel import PROJECTION as FUNNEL
 from projections.pipeline import MICROSECOND, days
 from projections.playbook import stages_at
-from projections.process import PROJECTION as PROCESS
 from projections.visits import PROJECTION as VISITS
 
 _Cell = tuple[str, GradeGroup | None]
@@ -47,7 +46,7 @@ class OverdueDeal(msgspec.Struct, frozen=True):
     in_default: bool
 
 
-def dwell_alerts(
+def overdue_deals(
     conn: Connection[Any],
     funnel: str,
     *,
@@ -112,16 +111,12 @@ def dwell_alerts(
 def _completed(known_at: datetime | None) -> sql.Composed:
     """Durations by stage and by the grade at leaving, of the deals that are neither voided nor merged at (T, K)."""
     return sql.SQL(
-        "SELECT v.stage, g.grade, array_agg(v.duration_us) FROM {visits} v LEFT JOIN LATERAL"
-        " (SELECT g.grade FROM {grades} g WHERE g.deal_id = v.deal_id AND g.occurred_at <= v.left_at AND {graded}"
-        " ORDER BY g.seq DESC LIMIT 1) g ON true"
+        "SELECT v.stage, v.grade, array_agg(v.duration_us) FROM {visits} v"
         " WHERE v.funnel = %(funnel)s AND v.left_at > %(since)s AND {left}"
         " AND NOT EXISTS (SELECT FROM {gone} x WHERE x.deal_id = v.deal_id AND {then_gone}) GROUP BY 1, 2"
     ).format(
         visits=VISITS.view("stage_visits"),
-        grades=PROCESS.view("deal_grades"),
         gone=VISITS.view("gone_deals"),
-        graded=happened("g", known_at),
         left=happened("v", known_at, "left_at", "left_known_at"),
         then_gone=happened("x", known_at),
     )
@@ -134,7 +129,7 @@ def _open(filters: Filters, known_at: datetime | None) -> sql.Composed:
         " WHERE s.funnel = %(funnel)s AND s.status = 'open' AND {then}"
         ") found ON true ORDER BY found.entered_at, found.deal_id"
     ).format(
-        position=position_of(FUNNEL, PROCESS, VISITS),
+        position=position_of(FUNNEL, VISITS),
         states=FUNNEL.view("deal_states"),
         then=in_force("s", known_at),
         filters=filters.where("s"),

@@ -17,11 +17,23 @@ from domain.organisation import Organisation
 from domain.playbook import Funnel
 from projections.filters import NO_FILTERS
 from projections.forecasts import FORECASTS_THEN
+from projections.forecasts import PROJECTION as FORECASTS
 from projections.funnel import PROJECTION as FUNNEL
 from projections.open_deals import OpenDeals
+from projections.organisation import PROJECTION as ORGANISATION
 from projections.organisation import organisation_at
 from projections.playbook import IN_FORCE, funnel_at, settings_at, stages_at
+from projections.playbook import PROJECTION as PLAYBOOK
+from projections.rate_sets import PROJECTION as RATE_SETS
 from projections.rate_sets import AdoptedRateSet, Rates
+
+
+def reflected(conn: Connection[Any]) -> int:
+    """The position that every figure of a forecast reflects; 0 while a projection has not begun."""
+    needed = (FUNNEL, FORECASTS, RATE_SETS, ORGANISATION, PLAYBOOK)
+    query = sql.SQL("SELECT {}").format(sql.SQL(", ").join(projection.position for projection in needed))
+    ((*positions,),) = conn.execute(query).fetchall()
+    return min(position or 0 for position in positions)
 
 
 class Then(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -16,7 +16,7 @@ from domain.forecast_sight import Sight
 from domain.money import plain
 from domain.organisation import Organisation
 from projections.forecast_audit import ForecastChanges, forecast_changes
-from projections.forecast_rows import Horizon, Then, open_rows, then, won_rows
+from projections.forecast_rows import Horizon, Then, open_rows, reflected, then, won_rows
 from projections.forecasting import Hidden, f1, f2, people_asked
 from projections.organisation import organisation_at
 from projections.rate_sets import AdoptedRateSet, in_force, rate_sets
@@ -49,6 +49,7 @@ class ForecastWeeks(msgspec.Struct, frozen=True):
     period: str
     as_of: datetime
     known_at: datetime | None
+    position: int
     over: bool
     actual: str
     weeks: list[Week]
@@ -90,6 +91,7 @@ def forecast_weeks(
         asked.label,
         at.as_of,
         at.known_at,
+        reflected(conn),
         asked.period is not None and asked.period.end <= at.as_of,
         plain(total(deal.amount for deal in won if deal.amount is not None)),
         weeks,
@@ -106,13 +108,18 @@ def _weeks(period: Period | None, at: Then) -> list[Period]:
 # --- Accuracy -----------------------------------------------------------------------------------------
 
 
+Kind = Literal["all", "manager", "team"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
 class AccuracyRow(msgspec.Struct, frozen=True):
-    """How right the forecasts of one manager's teams, of one team, or of all were; biases as decimal strings.
+    """How right the forecasts of all, of one manager's teams, or of one team were; biases as decimal strings.
 
     `changes` of forecasts, those in the last week of their month or later among them. F1 is missing for those who
     never see it, null where the viewer may not see a deal that is in it.
     """
 
+    kind: Kind
     key: str | None
     f2: Accuracy
     f2_by_lead: tuple[LeadAccuracy, ...]
@@ -129,9 +136,8 @@ class ForecastAccuracy(msgspec.Struct, frozen=True):
     months: list[str]
     as_of: datetime
     known_at: datetime | None
-    managers: list[AccuracyRow]
-    teams: list[AccuracyRow]
-    all: AccuracyRow
+    position: int
+    groups: list[AccuracyRow]
 
 
 class _Pool:
@@ -142,9 +148,9 @@ class _Pool:
         self.f2: list[Snapshot] = []
         self.shown = True
 
-    def row(self, key: str | None, sight: Sight, changes: ForecastChanges) -> AccuracyRow:
+    def row(self, kind: Kind, key: str | None, sight: Sight, changes: ForecastChanges) -> AccuracyRow:
         """The pool's accuracy."""
-        told = AccuracyRow(key, accuracy(self.f2), accuracy_by_lead(self.f2))
+        told = AccuracyRow(kind, key, accuracy(self.f2), accuracy_by_lead(self.f2))
         if not sight.any:
             return told
         seen = {
@@ -181,30 +187,19 @@ def forecast_accuracy(
     owner's team at the month's end, and a team for its nearest manager then.
     """
     sets = rate_sets(conn, at.funnel.key)
-    pools: dict[str, dict[str | None, _Pool]] = {"manager": {}, "team": {}, "all": {}}
+    pools: dict[Kind, dict[str | None, _Pool]] = {kind: {} for kind in KINDS}
+    pools["all"][None] = _Pool()
     for month in months:
         _month(conn, at, month, sets, sight, pools)
     changes = forecast_changes(conn, at.funnel.key, months, at, sight)
-    rows = {
-        kind: [
-            pools[kind].get(key, _Pool()).row(key, sight, changes[kind].get(key, ForecastChanges()))
-            for key in sorted(
-                {*pools[kind], *(changes[kind] if sight.any else ())},
-                key=lambda name: (name is None, name or ""),
-            )
-        ]
-        for kind in ("manager", "team")
-    }
-    whole = pools["all"].get(None, _Pool()).row(None, sight, changes["all"].get(None, ForecastChanges()))
-    return ForecastAccuracy(
-        at.funnel.key,
-        [month.label for month in months],
-        at.as_of,
-        at.known_at,
-        rows["manager"],
-        rows["team"],
-        whole,
-    )
+    groups = []
+    for kind in KINDS:
+        keys = {*pools[kind], *(changes[kind] if sight.any else ())}
+        for key in sorted(keys, key=lambda name: (name is None, name or "")):
+            pool, changed = pools[kind].get(key, _Pool()), changes[kind].get(key, ForecastChanges())
+            groups.append(pool.row(kind, key, sight, changed))
+    labels = [month.label for month in months]
+    return ForecastAccuracy(at.funnel.key, labels, at.as_of, at.known_at, reflected(conn), groups)
 
 
 def _month(
@@ -213,7 +208,7 @@ def _month(
     month: Period,
     sets: Sequence[AdoptedRateSet],
     sight: Sight,
-    pools: dict[str, dict[str | None, _Pool]],
+    pools: dict[Kind, dict[str | None, _Pool]],
 ) -> None:
     closing = organisation_at(conn, month.as_of, at.known_at)
     brought = won_rows(conn, msgspec.structs.replace(at, org=closing), month)
@@ -226,7 +221,7 @@ def _month(
     everybody = {deal.team for deal in brought}
     for _, rows, won in weeks:
         everybody |= {row.deal.team for row in rows} | {deal.team for deal in won}
-    groups: dict[tuple[str, str | None], set[str | None]] = {("all", None): everybody}
+    groups: dict[tuple[Kind, str | None], set[str | None]] = {("all", None): everybody}
     for team in everybody:
         groups["team", team] = {team}
         groups.setdefault(("manager", _manager(closing, team)), set()).add(team)

@@ -17,7 +17,7 @@ from domain.forecast import Figures as DomainFigures
 from domain.forecast import ForecastTable, OpenDeal, forecast_table
 from domain.forecast_sight import Sight
 from domain.money import plain
-from projections.forecast_rows import Horizon, OpenRow, Then, open_rows, won_rows
+from projections.forecast_rows import Horizon, OpenRow, Then, open_rows, reflected, won_rows
 from projections.organisation import members, team_and_below
 from projections.rate_sets import AdoptedRateSet, in_force, rate_sets
 
@@ -77,6 +77,7 @@ class Forecast(msgspec.Struct, frozen=True):
     rate_set: int | None
     what_if: bool
     formula: str
+    position: int
     total: Figures
     by_stage: list[KeyedFigures]
     by_owner: list[KeyedFigures]
@@ -117,6 +118,7 @@ def forecast(
         chosen.number if chosen else None,
         what_if is not None,
         table.formula,
+        reflected(conn),
         _figures(table.total, sight, shown=not unseen),
         _keyed(table.by_stage, sight, {deal.stage for deal in unseen}),
         _keyed(table.by_owner, sight, {deal.owner for deal in unseen}),

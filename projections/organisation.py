@@ -188,6 +188,7 @@ class OrganisationView(msgspec.Struct, frozen=True):
 
     as_of: datetime
     known_at: datetime | None
+    position: int
     teams: list[TeamView]
 
 
@@ -205,4 +206,5 @@ def organisation(
         )
         for t in org.teams.values()
     ]
-    return OrganisationView(as_of, known_at, teams)
+    ((position,),) = conn.execute(sql.SQL("SELECT coalesce({}, 0)").format(PROJECTION.position)).fetchall()
+    return OrganisationView(as_of, known_at, position, teams)

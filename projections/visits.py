@@ -10,6 +10,7 @@ from psycopg import Connection, sql
 
 from domain.deal import (
     DealAbandoned,
+    DealGraded,
     DealLost,
     DealMergedInto,
     DealOpened,
@@ -34,7 +35,7 @@ class StageVisit(msgspec.Struct, frozen=True):
     lasts.
 
     An advance that passes over stages is a skip: `left_to` tells, with the funnel's order. `owner` is whose the deal
-    was at leaving; while the visit lasts, and before, `VisitOwner` tells.
+    was at leaving, `grade` the one it had then; while the visit lasts, and before, `VisitOwner` tells.
     """
 
     deal_id: UUID
@@ -52,6 +53,7 @@ class StageVisit(msgspec.Struct, frozen=True):
     left_by: Left | None = None
     left_to: str | None = None
     owner: str | None = None
+    grade: str | None = None
     duration_us: int | None = None
 
 
@@ -81,6 +83,7 @@ class VisitHead(msgspec.Struct, frozen=True):
     lasting: bool
     entered_at: datetime
     owner: str | None
+    grade: str | None
     funnel: str
     account_id: UUID | None
     product_line: str | None
@@ -98,6 +101,7 @@ def fold(head: VisitHead | None, e: Recorded, out: Out) -> VisitHead:
             False,
             clocks[0],
             event.owner,
+            None,
             event.funnel,
             event.account_id,
             event.product_line,
@@ -117,6 +121,8 @@ def fold(head: VisitHead | None, e: Recorded, out: Out) -> VisitHead:
         case OwnerRevised():
             out.insert(VisitOwner(head.deal_id, e.version, event.to_owner, *clocks))
             return msgspec.structs.replace(head, owner=event.to_owner)
+        case DealGraded():
+            return msgspec.structs.replace(head, grade=event.to_grade)
         case DealVoided() | DealMergedInto():
             out.insert(GoneDeal(head.deal_id, *clocks))
     return _leave(head, _LEFT_BY[type(event)], None, clocks, out)
@@ -155,7 +161,7 @@ def _leave(head: VisitHead, by: Left, to: str | None, clocks: _Clocks, out: Out)
     if not head.lasting:
         return head
     duration = (clocks[0] - head.entered_at) // _MICROSECOND
-    out.close(StageVisit, (head.deal_id, head.visits), (*clocks, by, to, head.owner, duration))
+    out.close(StageVisit, (head.deal_id, head.visits), (*clocks, by, to, head.owner, head.grade, duration))
     return msgspec.structs.replace(head, lasting=False)
 
 
@@ -171,6 +177,7 @@ PROJECTION = Projection(
         DealAbandoned,
         DealReopened,
         OwnerRevised,
+        DealGraded,
         DealVoided,
         DealMergedInto,
     ),
@@ -181,7 +188,7 @@ PROJECTION = Projection(
             "stage_visits",
             StageVisit,
             key=("deal_id", "visit"),
-            closing=("left_at", "left_known_at", "left_by", "left_to", "owner", "duration_us"),
+            closing=("left_at", "left_known_at", "left_by", "left_to", "owner", "grade", "duration_us"),
             indexes=("(funnel, stage, left_at) INCLUDE (duration_us, left_known_at, deal_id)",),
         ),
         Table("visit_owners", VisitOwner, key=("deal_id", "seq")),

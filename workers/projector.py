@@ -10,6 +10,7 @@ import psycopg
 from psycopg import Connection
 
 from infra.event_store import CHANNEL, read_head
+from infra.metrics import BATCH_FAILURES
 from infra.sessions import Session
 from projections.engine.catalogue import chosen
 from projections.engine.checkpoints import ensure
@@ -65,6 +66,7 @@ class Projector:
                 log.exception("The projections stand still; trying again in about %.1f s.", pause)
             else:
                 return
+            BATCH_FAILURES.inc()
             stop.wait(pause * random.uniform(0.5, 1.5))  # noqa: S311 -- spreads reconnects, nothing more
             pause = min(2 * pause, LONGEST_BACKOFF)
 

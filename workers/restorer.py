@@ -8,8 +8,8 @@ import msgspec
 from infra.backup import Restored, read_manifest, restore
 from infra.postgres import Server
 from infra.sessions import Session
-from projections.engine.adopting import Foreign, foreign, highest_epoch, turn_away
-from projections.engine.rebuilding import rebuild
+from projections.engine.adopting import Foreign, foreign, highest_epoch, make_from_log, turn_away
+from projections.engine.catalogue import chosen
 
 Progress = Callable[[str, int, int], None]
 
@@ -40,5 +40,9 @@ def restore_backup(
     with Session.open(server.app_url, "dealtrace restore") as conn:
         others = foreign(conn)
     if not others:
-        rebuild(server.app_url, progress=lambda done, total: progress("Making the projections", done, total))
+        make_from_log(
+            server.app_url,
+            chosen(),
+            progress=lambda done, total: progress("Making the projections", done, total),
+        )
     return Outcome(restored, tuple(others))

@@ -37,11 +37,19 @@ EXAMPLES = {
     "define-funnel": '--funnel partner --label \'{"en": "Partner"}\' --stages \'{"key": "lead", ...}\'',
 }
 
-_WHO: tuple[Any, ...] = (
+WHO: tuple[Any, ...] = (
     option(
-        "actor", str | None, None, "--as", metavar="NAME", help="Who does it. Default: who is logged in here."
+        "actor",
+        str | None,
+        None,
+        "--as",
+        metavar="NAME",
+        help="Who does it, or asks. Default: who is logged in here.",
     ),
     option("role", RoleName, "admin", "--role", metavar="ROLE", help=f"In which role: {', '.join(ROLES)}."),
+)
+"""Options that say who does it, or who wants to know."""
+_HOW: tuple[Any, ...] = (
     option(
         "based_on",
         int | None,
@@ -71,7 +79,7 @@ def add_actions(app: typer.Typer) -> None:
             name,
             help=(command.__doc__ or "").strip().splitlines()[0],
             epilog=f"Example:  dealtrace do {name} {example}".rstrip(),
-        )(verb_taking(command, _do, *_WHO))
+        )(verb_taking(command, _do, *WHO, *_HOW))
     app.add_typer(
         actions, name="do", rich_help_panel="Change", epilog="Example:  dealtrace do advance-stage --help"
     )
@@ -103,7 +111,7 @@ def _do(
 ) -> None:
     request = Request(
         commands=(command,),
-        actor=Actor(actor or _logged_in(), role, "cli"),
+        actor=Actor(actor or logged_in(), role, "cli"),
         command_id=str(new_id()),
         expected=(based_on,),
     )
@@ -120,7 +128,8 @@ def _do(
         note(f"It was so already: {item.stream_id} has version {item.version}.")
 
 
-def _logged_in() -> str:
+def logged_in() -> str:
+    """The name of who uses this machine."""
     with suppress(OSError, KeyError, ImportError):
         return getpass.getuser()
     return "cli"

@@ -10,6 +10,7 @@ from domain.errors import Refusal
 from infra.migrations import APP_ROLE
 from infra.postgres import ServerError
 from infra.settings import SettingError
+from infra.tracing import TracingMissing
 from projections.engine.checkpoints import ForeignLog
 from workers.importer import UnusableInput
 
@@ -54,6 +55,12 @@ def tell(error: BaseException, verb: str) -> Told:
             return Told(_sentence(str(error)), f"see {_help_of(verb)}", USAGE)
         case NotLoopback():
             return Told(_sentence(str(error)), "unset DEALTRACE_HOST, or set it to 127.0.0.1", USAGE)
+        case TracingMissing():
+            return Told(
+                _sentence(str(error)),
+                "pip install 'dealtrace[tracing]', or unset DEALTRACE_TRACES_URL",
+                USAGE,
+            )
         case ServerError():
             sentence, _, rest = str(error).partition("\n")
             return Told(_sentence(sentence), rest, REFUSED)

@@ -134,7 +134,11 @@ def verify(
     expected = [_expected(text) for text in expect or ()]
     with opened() as server, progress("Reading the log") as bar:
         found = prove(server.app_url, until=until, expected=expected, digests=digests, progress=_told(bar))
-    show(found, body(found), form)
+    show(msgspec.structs.replace(found, digests=()) if form == "table" else found, body(found), form)
+    if form == "table":
+        for one in found.digests:
+            print(f"{one.live}  {one.projection} v{one.version}")
+        sys.stdout.flush()
     if found.problems:
         count = f"{len(found.problems)} problem" + ("s" if len(found.problems) > 1 else "")
         for problem in found.problems if form != "table" else ():

@@ -1,24 +1,27 @@
 """The verbs that ask: one per query of `api/queries.py`, with its parameters as options."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import typer
 
+from api import forecast_params as pf
+from api import forecasts, queries
 from api import params as p
 from api import params_sales as ps
-from api import queries
 from api import queries_sales as sales
+from api.cli.actions import WHO, RoleName, logged_in
 from api.cli.data import ask, body
 from api.cli.options import option, verb_taking
 from api.cli.terminal import Format, show
+from domain.event import Actor
 
 
 class Question(NamedTuple):
     """A verb, the query it asks, and how it is typed."""
 
     verb: str
-    query: Callable[[Any, Any], Any]
+    query: Callable[..., Any]
     params: type[p.Params]
     example: str
 
@@ -49,13 +52,38 @@ QUESTIONS = (
     Question("states", sales.states, ps.FunnelAtParams, "--funnel tas_plus --owner anna"),
     Question("state-deals", sales.state_deals, ps.StateDealsParams, "--funnel tas_plus --state pending_loss"),
     Question("states-flow", sales.states_flow, ps.StatesFlowParams, "--funnel tas_plus --weeks 8"),
-    Question("dwell-alerts", sales.overdue, ps.DwellAlertsParams, "--funnel tas_plus --alerts all"),
+    Question("dwell-alerts", sales.dwell_alerts, ps.DwellAlertsParams, "--funnel tas_plus --alerts all"),
     Question("cohort", sales.cohort, ps.FunnelAtParams, "--funnel tas_plus --region North"),
     Question("stale", sales.stale, ps.StaleParams, "--funnel tas_plus --owner anna"),
     Question("checklist", sales.checklist, ps.DealAtParams, "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11"),
     Question("deal-contacts", sales.deal_contacts, ps.DealAtParams, "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11"),
     Question("accounts", sales.accounts, ps.AccountsParams, "--region North --limit 10"),
-    Question("account", sales.account, ps.OneAccount, "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a12"),
+    Question("account", sales.account, ps.OneAccount, "--account-id 0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a12"),
+    Question(
+        "forecast", forecasts.forecast, pf.ForecastParams, "--funnel tas_plus --month 2026-03 --team north"
+    ),
+    Question(
+        "forecast-weeks",
+        forecasts.forecast_weeks,
+        pf.ForecastWeeksParams,
+        "--funnel tas_plus --month 2026-03",
+    ),
+    Question(
+        "forecast-accuracy",
+        forecasts.forecast_accuracy,
+        pf.ForecastAccuracyParams,
+        "--funnel tas_plus --from-month 2026-01",
+    ),
+    Question(
+        "forecast-audit",
+        forecasts.forecast_audit,
+        pf.ForecastAuditParams,
+        "--funnel tas_plus --month 2026-03 --role auditor",
+    ),
+    Question("rate-sets", forecasts.rate_sets, pf.RateSetsParams, "--funnel tas_plus"),
+    Question(
+        "organisation", forecasts.organisation, pf.OrganisationParams, "--as-of 2026-01-31T23:00:00+01:00"
+    ),
     Question("funnels", queries.funnels, p.NoParams, "--format json"),
 )
 
@@ -73,12 +101,21 @@ def add_questions(app: typer.Typer) -> None:
             help=meaning,
             epilog=f"Example:  dealtrace {question.verb} {question.example}",
             rich_help_panel="Ask",
-        )(verb_taking(question.params, _asking(question), FORMAT))
+        )(verb_taking(question.params, *_asking(question)))
 
 
-def _asking(question: Question) -> Callable[..., None]:
+def _asking(question: Question) -> tuple[Any, ...]:
+    """What the verb does with its parameters, and its further options: who asks, where the answer depends on it."""
+
     def body_of_verb(params: Any, form: Format) -> None:
         answer = ask(question.query, params)
         show(answer, body(answer), form)
 
-    return body_of_verb
+    def body_for_viewer(params: Any, form: Format, actor: str | None, role: RoleName) -> None:
+        viewer = Actor(actor or logged_in(), role, "cli")
+        answer = ask(lambda conn, asked: question.query(conn, asked, viewer), params)
+        show(answer, body(answer), form)
+
+    if "viewer" in get_type_hints(question.query):
+        return (body_for_viewer, FORMAT, *WHO)
+    return (body_of_verb, FORMAT)

@@ -24,10 +24,12 @@ from api.params import NoParams
 from infra.connection import LogConnection
 from infra.executor import Executor
 from infra.group_commit import GroupCommit
+from infra.metrics import REGISTRY
 from infra.migrations import migrate, not_applied
 from infra.postgres import Server, open_server
 from infra.readers import Readers
 from infra.settings import Settings
+from infra.tracing import tracing_to
 from workers.first_start import fill_empty_log
 
 STOP_SECONDS = 20
@@ -94,7 +96,31 @@ def projector(
             threading.Thread(target=_stop_with_parent, args=[stop], daemon=True).start()
         else:
             note("The projector follows the log; Ctrl-C stops it.")
-        Projector(server.app_url).run(stop)
+        with _projector_metrics(settings), tracing_to(settings.traces_url, "projector"):
+            Projector(server.app_url).run(stop)
+
+
+@contextmanager
+def _projector_metrics(settings: Settings) -> Iterator[None]:
+    """Serve what the projector counts, on the loopback, if that is wanted."""
+    from prometheus_client import start_http_server
+
+    if settings.projector_metrics_port is None:
+        yield
+        return
+    try:
+        server, thread = start_http_server(settings.projector_metrics_port, "127.0.0.1", REGISTRY)
+    except OSError as error:
+        raise Failure(
+            f"Port {settings.projector_metrics_port} can not be used: {error.strerror}.",
+            "choose another DEALTRACE_PROJECTOR_METRICS_PORT",
+        ) from None
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def bring_up_to_date() -> None:
@@ -150,13 +176,15 @@ def _serve(server: Server, settings: Settings, listener: socket.socket, welcome:
     import uvicorn
 
     from api.app import create_app
+    from api.serving import HttpServer
 
-    class Api(uvicorn.Server):
+    class Api(HttpServer):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             note(welcome)
 
     with (
+        tracing_to(settings.traces_url, "api"),
         closing(LogConnection(server.app_url)) as log,
         closing(GroupCommit(Executor(log))) as group_commit,
         closing(Readers(server.app_url)) as readers,

@@ -1,17 +1,19 @@
 """Projections that stand on another log than the one that is here: found, kept from answering, and begun anew."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from psycopg import Connection, sql
 
+from infra.event_store import read_head
 from projections.engine.catalogue import catalogue
 from projections.engine.checkpoints import ensure
 from projections.engine.connecting import connect
 from projections.engine.description import SCHEMA, Projection
 from projections.engine.rebuilding import rebuild
+from projections.engine.running import run_to_head
 from projections.engine.tables import drop_tables
 
 _FOREIGN = """
@@ -20,6 +22,9 @@ FROM projection.checkpoints c, dealtrace.log_head h
 WHERE (c.log_id, c.epoch) <> (h.log_id, h.epoch) OR c.position > h.position
 GROUP BY c.projection, c.version, c.log_id, c.epoch
 ORDER BY c.projection, c.version, c.epoch"""
+
+SMALL = 20_000
+"""Up to so many events, starting the processes of a rebuild takes longer than to apply them."""
 
 Progress = Callable[[int, int], None]
 
@@ -79,8 +84,17 @@ def adopt_log(app_url: str, *, progress: Progress | None = None) -> list[str]:
         for projection in wanted:
             ensure(conn, [projection], slices=_forget(conn, projection))
     if wanted:
-        rebuild(app_url, [p.name for p in wanted], progress=progress)
+        make_from_log(app_url, wanted, progress=progress)
     return [p.name for p in wanted]
+
+
+def make_from_log(app_url: str, wanted: Sequence[Projection], *, progress: Progress | None = None) -> None:
+    """Bring projections that hold nothing yet to the head of the log, by the shorter way."""
+    with connect(app_url) as conn:
+        events = read_head(conn).position
+    if events > SMALL:
+        rebuild(app_url, [p.name for p in wanted], progress=progress)
+    run_to_head(app_url, projections=wanted, progress=progress)
 
 
 def _forget(conn: Connection[Any], projection: Projection) -> int:

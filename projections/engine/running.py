@@ -1,5 +1,6 @@
 """Bringing the live tables up to the head of the log."""
 
+import time
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
+from infra import tracing
 from infra.event_store import Head, read_head
 from infra.log_reader import read_window
+from infra.metrics import BATCH_SECONDS
 from projections.engine.applying import Batch, apply_batch
 from projections.engine.catalogue import chosen
 from projections.engine.checkpoints import Moved, checkpoints, ensure, refuse_foreign
@@ -68,10 +71,14 @@ def step(
     together = list(takewhile(lambda c: c.position == after, behind))
     ahead = behind[len(together)].position if len(together) < len(behind) else target
     upto = min(after + batch_events, ahead, target)
+    began = time.perf_counter()
     batch = Batch(after, upto, read_window(conn, after, upto))
     for checkpoint in together:
         try:
             apply_batch(conn, by_name[checkpoint.projection], checkpoint, batch)
         except Moved:
             continue  # another projector was quicker: what it did counts, and the next step reads it
+    BATCH_SECONDS.observe(time.perf_counter() - began)
+    if tracing.is_on():
+        tracing.projected(batch.events, [c.projection for c in together], began)
     return min(c.position for c in checkpoints(conn, wanted, "live"))

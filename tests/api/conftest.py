@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 from api.app import create_app
+from api.serving import HttpServer
 from infra.connection import LogConnection
 from infra.executor import Executor
 from infra.group_commit import GroupCommit
@@ -109,7 +110,7 @@ def serve(database: Server, patience: float = 30) -> Iterator[Api]:
         closing(socket.create_server(("127.0.0.1", 0))) as listener,
     ):
         app = create_app(group_commit=group_commit, readers=readers, host="127.0.0.1")
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+        server = HttpServer(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name=f"api-{uuid4()}")
         thread.start()
         while not server.started:

@@ -22,6 +22,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "api" / "reference.md"
 OPERATIONS = {
     result.ok().label: result.ok()
     for result in schemathesis.openapi.from_dict(json.loads(document())).get_all_operations()
+    if result.ok().label != "GET /v1/stream"  # its answer never ends
 }
 
 

@@ -26,6 +26,8 @@ SECRET = "Ms Example of the dairy"
 DEALS = [UUID(int=0x0195A000000070008000000000000001 + n) for n in range(6)]
 DATA = ("events", "command_results", "import_ledger", "vault")
 """The tables that an empty database has without a row."""
+EMPTY: dict[str, list[Any]] = {table: [] for table in DATA}
+"""The contents of an empty database."""
 
 
 def the_command(deal: UUID) -> Request:

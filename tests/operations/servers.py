@@ -84,9 +84,7 @@ class PostgreSQL15:
         with psycopg.connect(self._url("postgres", "postgres"), autocommit=True) as conn:
             password = sql.Literal(self._password)
             # The owner makes scratch databases and cuts connections in the tests.
-            conn.execute(
-                sql.SQL("CREATE ROLE dealtrace_owner LOGIN CREATEDB PASSWORD {}").format(password)
-            )
+            conn.execute(sql.SQL("CREATE ROLE dealtrace_owner LOGIN CREATEDB PASSWORD {}").format(password))
             conn.execute(sql.SQL("CREATE ROLE dealtrace_app LOGIN PASSWORD {}").format(password))
             conn.execute("GRANT pg_signal_backend TO dealtrace_owner")
             conn.execute(f"CREATE DATABASE {DATABASE} OWNER dealtrace_owner")
@@ -155,7 +153,11 @@ def pgbouncer(server: Server, folder: Path, servers: int) -> Iterator[Server]:
         account.give(folder)
     (folder / "pgbouncer.ini").write_text(
         _PGBOUNCER.format(
-            host=parts["host"], server_port=parts.get("port") or 5432, port=port, folder=folder, servers=servers
+            host=parts["host"],
+            server_port=parts.get("port") or 5432,
+            port=port,
+            folder=folder,
+            servers=servers,
         )
     )
     password = parts.get("password") or "none"

@@ -84,7 +84,9 @@ def test_a_server_that_does_not_answer() -> None:
     assert "secret" not in repr(found)
 
 
-def test_a_database_without_tables_or_with_too_few_or_too_many_migrations(bare: Server, patient: Server) -> None:
+def test_a_database_without_tables_or_with_too_few_or_too_many_migrations(
+    bare: Server, patient: Server
+) -> None:
     found = examined(bare)["migrations"]
     assert (found.verdict, found.sentence, found.hint) == (
         "problem", "The database has no tables yet.", "dealtrace migrate",
@@ -111,7 +113,10 @@ def test_a_database_without_tables_or_with_too_few_or_too_many_migrations(bare: 
         ("GRANT UPDATE ON dealtrace.events TO dealtrace_app", "UPDATE dealtrace.events"),
         ("GRANT UPDATE (state) ON dealtrace.events TO PUBLIC", "UPDATE dealtrace.events"),
         ("GRANT DELETE ON dealtrace.events TO dealtrace_app", "DELETE dealtrace.events"),
-        ("GRANT UPDATE (epoch) ON dealtrace.log_head TO dealtrace_app", "UPDATE dealtrace.log_head (log_id, epoch)"),
+        (
+            "GRANT UPDATE (epoch) ON dealtrace.log_head TO dealtrace_app",
+            "UPDATE dealtrace.log_head (log_id, epoch)",
+        ),
         ("GRANT INSERT ON dealtrace.epochs TO dealtrace_app", "INSERT dealtrace.epochs"),
     ],
 )
@@ -120,7 +125,10 @@ def test_an_application_that_could_rewrite_the_log(patient: Server, harm: str, w
     with ailing(patient, harm, cure):
         found = examined(patient)["privileges"]
         assert found.verdict == "problem"
-        assert found.sentence == f"The application's login dealtrace_app may do what would rewrite the log: {words}."
+        assert (
+            found.sentence
+            == f"The application's login dealtrace_app may do what would rewrite the log: {words}."
+        )
         assert found.hint.startswith("as the owner: REVOKE ")
         if "(" not in words and "PUBLIC" not in harm:
             rows(patient, found.hint.removeprefix("as the owner: "))  # the hint is the cure
@@ -181,7 +189,9 @@ def test_durability_that_was_switched_off(patient: Server, setting: str) -> None
 
 def test_durability_that_was_switched_off_for_the_application_alone(patient: Server) -> None:
     where = f"ROLE dealtrace_app IN DATABASE {patient.database}"
-    with ailing(patient, f"ALTER {where} SET synchronous_commit = off", f"ALTER {where} RESET synchronous_commit"):
+    with ailing(
+        patient, f"ALTER {where} SET synchronous_commit = off", f"ALTER {where} RESET synchronous_commit"
+    ):
         assert examined(patient)["durability"].sentence.startswith("synchronous_commit is off")
 
 
@@ -248,7 +258,9 @@ def test_a_projector_that_is_connected_and_does_not_get_on(told_log: Server) -> 
     run_to_head(told_log.app_url)
     tell_more(told_log)
     rows(told_log, "UPDATE dealtrace.events SET recorded_at = recorded_at - interval '5 minutes'")
-    with closing(psycopg.connect(told_log.app_url, autocommit=True, application_name="dealtrace projections")):
+    with closing(
+        psycopg.connect(told_log.app_url, autocommit=True, application_name="dealtrace projections")
+    ):
         found = examined(told_log)["projector"]
     assert found.verdict == "problem"
     assert found.sentence.startswith("A projector is connected, but ")
@@ -263,7 +275,10 @@ def test_a_deal_that_waits(told_log: Server) -> None:
     run_to_head(told_log.app_url, projections=[msgspec.structs.replace(DEALS, fold=fold)])
     found = examined(told_log)["parked deals"]
     assert found.verdict == "problem"
-    assert f"deal {IDS[1]} in deals with 1 events from position 4 on (ZeroDivisionError: a mistake)" in found.sentence
+    assert (
+        f"deal {IDS[1]} in deals with 1 events from position 4 on (ZeroDivisionError: a mistake)"
+        in found.sentence
+    )
     assert found.hint.endswith(f"dealtrace projections unpark deals {IDS[1]}")
 
 
@@ -300,7 +315,10 @@ def test_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
 
 
 def test_the_program_says_it_in_words_and_as_json(patient: Server, bare: Server, tmp_path: Path) -> None:
-    well, ill = program_on(patient, tmp_path)("doctor"), program_on(bare, tmp_path)("doctor", "--format", "json")
+    well, ill = (
+        program_on(patient, tmp_path)("doctor"),
+        program_on(bare, tmp_path)("doctor", "--format", "json"),
+    )
     assert well.code == 0, well.out
     assert "problem" not in well.out
     assert ill.code == 1

@@ -55,7 +55,9 @@ def test_everything_works_through_it(pooled: Server) -> None:
 
 
 def test_limits_hold_in_a_transaction_and_end_with_it(pooled: Server) -> None:
-    shown = "SELECT current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout')"
+    shown = (
+        "SELECT current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout')"
+    )
     before = lent(pooled, shown)
     with connect(pooled.app_url, "test") as session:
         for _ in range(2 * LEND):

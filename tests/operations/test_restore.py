@@ -30,6 +30,7 @@ from tests.cli.conftest import program_on
 from tests.operations.conftest import (
     DATA,
     DEALS,
+    EMPTY,
     SECRET,
     contents,
     digests,
@@ -91,16 +92,22 @@ def test_it_goes_on_where_the_log_ended(told_once: Server, bare: Server, file: P
         assert set(read_texts(conn, ids).values()) == {SECRET}
 
 
-def test_the_same_event_after_the_restore_has_another_leaf(told_log: Server, bare: Server, file: Path) -> None:
+def test_the_same_event_after_the_restore_has_another_leaf(
+    told_log: Server, bare: Server, file: Path
+) -> None:
     write_backup(told_log.app_url, file)
     restore(bare.owner_url, file)
     columns = "originator_id, originator_version, topic, state, notification_id, recorded_at"
     tell_more(told_log)
     with psycopg.connect(told_log.owner_url) as one, psycopg.connect(bare.owner_url) as other:
-        late = one.execute(f"SELECT {columns} FROM dealtrace.events ORDER BY notification_id DESC LIMIT 1").fetchone()
+        late = one.execute(
+            f"SELECT {columns} FROM dealtrace.events ORDER BY notification_id DESC LIMIT 1"
+        ).fetchone()
         assert late is not None
         at = late[4]
-        for row in one.execute(f"SELECT {columns} FROM dealtrace.events WHERE notification_id > %s", [at - 3]):
+        for row in one.execute(
+            f"SELECT {columns} FROM dealtrace.events WHERE notification_id > %s", [at - 3]
+        ):
             other.execute(f"INSERT INTO dealtrace.events ({columns}) VALUES (%s, %s, %s, %s, %s, %s)", row)
         other.execute("UPDATE dealtrace.log_head SET position = %s, recorded_at = %s", [at, late[5]])
         ours, theirs = verify_log(one), verify_log(other)
@@ -139,7 +146,7 @@ def test_the_application_may_not_restore(
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         restore(database.app_url, file)
     if target == "untouched":
-        assert contents(database) == dict.fromkeys(DATA, [])
+        assert contents(database) == EMPTY
         assert head(database) == (1, 0)
 
 
@@ -167,8 +174,8 @@ def changed(file: Path, change: Callable[[dict[str, bytes]], None]) -> None:
             archive.writestr(name, content)
 
 
-def with_another_amount(file: Path) -> None:
-    """The deal was opened by somebody else; whoever did this did not know of the manifest's SHA-256."""
+def with_another_owner(file: Path) -> None:
+    """Deals of somebody else's; whoever did this did not know of the manifest's SHA-256."""
 
     def change(files: dict[str, bytes]) -> None:
         files["events.copy"] = files["events.copy"].replace(b'"anna"', b'"otto"')
@@ -176,12 +183,14 @@ def with_another_amount(file: Path) -> None:
     changed(file, change)
 
 
-def with_another_amount_and_hash(file: Path) -> None:
+def with_another_owner_and_hash(file: Path) -> None:
     """The same by somebody who mended the SHA-256: only the log root tells."""
 
     def change(files: dict[str, bytes]) -> None:
         events = files["events.copy"].replace(b'"anna"', b'"otto"')
-        old, new = (hashlib.sha256(content).hexdigest().encode() for content in (files["events.copy"], events))
+        old, new = (
+            hashlib.sha256(content).hexdigest().encode() for content in (files["events.copy"], events)
+        )
         files |= {"events.copy": events, "manifest.json": files["manifest.json"].replace(old, new)}
 
     changed(file, change)
@@ -193,7 +202,7 @@ def without_a_table(file: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [flipped, cut_short, something_else, with_another_amount, with_another_amount_and_hash, without_a_table],
+    [flipped, cut_short, something_else, with_another_owner, with_another_owner_and_hash, without_a_table],
 )
 def test_a_damaged_backup_restores_nothing(
     told_once: Server, untouched: Server, file: Path, damage: Callable[[Path], None]
@@ -202,7 +211,7 @@ def test_a_damaged_backup_restores_nothing(
     damage(file)
     with pytest.raises(DamagedBackup):
         restore(untouched.owner_url, file)
-    assert contents(untouched) == dict.fromkeys(DATA, [])
+    assert contents(untouched) == EMPTY
     assert head(untouched) == (1, 0)
     assert rows(untouched, "SELECT epoch FROM dealtrace.epochs") == [(1,)]
 
@@ -221,7 +230,7 @@ def test_killed_before_its_commit_it_leaves_an_empty_database(
         check=False,
     )
     assert killed.returncode == -9
-    assert contents(bare) == dict.fromkeys(DATA, [])
+    assert contents(bare) == EMPTY
     restore(bare.owner_url, file)
     assert contents(bare) == contents(told_once)
 
@@ -233,7 +242,9 @@ def test_the_backup_of_an_older_release_is_brought_up_to_date(
         migrate(old.owner_url, upto=1)
         assert write_backup(old.app_url, file).migrations == (1,)
     restore(bare.owner_url, file)
-    assert [n for (n,) in rows(bare, "SELECT number FROM dealtrace.migrations ORDER BY 1")] == sorted(numbered())
+    assert [n for (n,) in rows(bare, "SELECT number FROM dealtrace.migrations ORDER BY 1")] == sorted(
+        numbered()
+    )
 
 
 def test_the_backup_of_a_newer_release_or_of_other_tables_is_refused(
@@ -262,7 +273,9 @@ def test_projections_ahead_of_the_backup_are_refused_until_told(told_log: Server
     assert {f.position for f in outcome.foreign} == {ahead}
     assert {f.projection for f in outcome.foreign} == set(catalogue())
 
-    told(told_log, *(ask(OpenDeal(funnel="tas_plus")) for _ in range(9)))  # it comes to where they stand, and beyond
+    told(
+        told_log, *(ask(OpenDeal(funnel="tas_plus")) for _ in range(9))
+    )  # it comes to where they stand, and beyond
     assert head(told_log)[1] > ahead
     with pytest.raises(ForeignLog, match=r"epoch 1, but this is log .*, epoch 2"):
         run_to_head(told_log.app_url)
@@ -277,7 +290,7 @@ def test_projections_ahead_of_the_backup_are_refused_until_told(told_log: Server
 
 def test_the_operator_is_told_so_and_by_which_verb(told_log: Server, file: Path, tmp_path: Path) -> None:
     dealtrace = program_on(told_log, tmp_path)
-    assert dealtrace("backup", str(file)).code == 0
+    write_backup(told_log.app_url, file)
     tell_more(told_log)
     run_to_head(told_log.app_url)
     lose_the_log(told_log)
@@ -296,14 +309,16 @@ def test_restored_twice_it_is_not_taken_for_the_first_time(told_log: Server, fil
     write_backup(told_log.app_url, file)
     for epoch in (2, 3):
         lose_the_log(told_log)
-        assert restore_backup(told_log, file).restored.epoch == epoch
-        adopt_log(told_log.app_url)
+        assert restore(told_log.owner_url, file).epoch == epoch
+    run_to_head(told_log.app_url)
     rows(told_log, "UPDATE dealtrace.log_head SET log_id = gen_random_uuid(), epoch = 1")
-    lose_the_log(told_log)  # even the head is gone, but a projection has seen epoch 3
+    lose_the_log(told_log)  # even the head is another, but the projections have seen epoch 3
     assert restore_backup(told_log, file).restored.epoch == 4
 
 
-def test_an_epoch_that_another_place_has_used_can_be_skipped(told_once: Server, bare: Server, file: Path) -> None:
+def test_an_epoch_that_another_place_has_used_can_be_skipped(
+    told_once: Server, bare: Server, file: Path
+) -> None:
     write_backup(told_once.app_url, file)
     assert restore(bare.owner_url, file, least_epoch=5).epoch == 5
     with one_snapshot(bare.app_url, "test") as conn:

@@ -1,11 +1,11 @@
 """Whoever changes the log past the program is found out, by reading it or by a root noted earlier."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from infra.postgres import Server
+from infra.postgres import Server, scratch_database
 from infra.snapshot import one_snapshot
 from infra.verify import Expected, Verification, verify_log
 from projections.engine.catalogue import catalogue
@@ -78,10 +78,8 @@ TAMPERINGS = {
 
 
 @pytest.fixture(scope="module")
-def broken(server: Server, told_once: Server):
+def broken(server: Server, told_once: Server) -> Iterator[Server]:
     """A database that is mended after each tampering."""
-    from infra.postgres import scratch_database
-
     with scratch_database(server, template=told_once.database) as database:
         rows(database, "CREATE TABLE events AS TABLE dealtrace.events")
         rows(database, "CREATE TABLE epochs AS TABLE dealtrace.epochs")

@@ -1,0 +1,14 @@
+"""The HTTP server's process: uvicorn, which knows of answers without end only what we tell it."""
+
+import socket
+
+import uvicorn
+
+
+class HttpServer(uvicorn.Server):
+    """Ends the open streams before it waits for its connections to finish."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more, let every stream go, finish what was accepted."""
+        self.config.app.state.streams.stop()  # type: ignore[union-attr]
+        await super().shutdown(sockets)

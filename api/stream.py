@@ -1,0 +1,208 @@
+"""`GET /v1/stream`: what changes, as server-sent events, resumable by position.
+
+A position that the actor may not see is simply absent. What moves the resume point besides the events (an id
+without an event) comes by the clock and after each full window, whatever the hidden positions are.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Send
+
+from api import params as p
+from api.actor import verified_actor
+from api.asking import texts
+from api.body import checked_params
+from api.headers import header
+from api.refusals import InvalidParameters
+from domain import organisation
+from domain.errors import Overloaded
+from domain.event import Actor, Recorded
+from domain.forecast_sight import forecast_sight
+from domain.manager_forecast import ForecastSet, ForecastWithdrawn
+from domain.registry import AGGREGATE_OF
+from infra.event_store import read_head
+from infra.readers import DatabaseError, Readers
+from infra.streams import load_streams
+from infra.tail import WINDOW, Tail
+
+log = logging.getLogger("dealtrace.stream")
+
+HEARTBEAT_SECONDS = 15.0
+SLOW_SECONDS = 30.0
+"""For how long a client may take nothing before it is dropped; it resumes from the last id that it has."""
+MOST_STREAMS = 1_000
+RETRY = b"retry: 2000\n\n"
+CHUNK_BYTES = 65_536
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One event of the log. `data` as it is stored: texts of the vault are references, not resolved.
+
+    `stream` is the kind of what changed; `deal_id` or `account_id` says which, where it is one of many.
+    """
+
+    position: int
+    event_id: UUID
+    topic: str
+    stream: str
+    deal_id: UUID | None
+    account_id: UUID | None
+    version: int
+    occurred_at: datetime
+    recorded_at: datetime
+    actor: Actor
+    data: Any
+
+
+class StreamParams(p.Params):
+    """From where on."""
+
+    after: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=p.MAX_POSITION,
+            description="Changes after this position. `Last-Event-ID` goes before it. Default: the end of the log.",
+        ),
+    ] = None
+
+
+class Streams:
+    """The endpoint of the stream, and everybody who follows it."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
+        self._tail = Tail(readers, readers.url)
+        self._open = 0
+
+    def stop(self) -> None:
+        """End every stream, so that the server can stop; clients resume where they were."""
+        self._tail.stop()
+
+    async def __call__(self, request: Request) -> StreamingResponse:
+        """Follow the changes from a position on, without end."""
+        actor = request.scope["trace"].actor = verified_actor(request.scope)
+        asked = checked_params(StreamParams, texts(request)).after
+        resumed = _last_event_id(request)
+        head = (await self._readers.run(read_head)).position
+        after = next((each for each in (resumed, asked) if each is not None), head)
+        if after > head:
+            raise InvalidParameters(
+                f"The log ends at position {head}.",
+                field="after" if resumed is None else "Last-Event-ID",
+                accepted=f"up to {head}",
+            )
+        if self._open >= MOST_STREAMS or self._tail.stopped:
+            raise Overloaded(
+                "Too many streams are open, or the server is stopping.", accepted="a moment later"
+            )
+        return _Paced(self._chunks(actor, after), media_type="text/event-stream")
+
+    async def _chunks(self, actor: Actor, after: int) -> AsyncIterator[bytes]:
+        self._open += 1
+        try:
+            async with self._tail.following():
+                yield RETRY
+                async for chunk in self._followed(actor, after):
+                    yield chunk
+        except (DatabaseError, Overloaded) as error:
+            log.warning("a stream ends, its client will resume it: %s", error)
+        finally:
+            self._open -= 1
+
+    async def _followed(self, actor: Actor, after: int) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        beat_at = loop.time() + HEARTBEAT_SECONDS
+        while not self._tail.stopped:
+            events = await self._tail.after(after, max(0.0, beat_at - loop.time()))
+            for chunk in _chunked([_frame(e) for e in await self._visible(actor, events)]):
+                yield chunk
+            after += len(events)
+            late = loop.time() >= beat_at
+            if late:
+                beat_at = loop.time() + HEARTBEAT_SECONDS
+            if late or len(events) == WINDOW:
+                yield b"id: %d\n\n" % after
+
+    async def _visible(self, actor: Actor, events: list[Recorded]) -> list[Recorded]:
+        """Without the forecasts that the actor may not see; whose they are is asked as of now."""
+        deals = {e.event.deal_id for e in events if isinstance(e.event, ForecastSet | ForecastWithdrawn)}
+        if not deals:
+            return events
+        if not forecast_sight(actor, organisation.EMPTY).any:
+            return [e for e in events if AGGREGATE_OF[type(e.event)].name != "forecast"]
+        streams = await self._readers.run(lambda conn: load_streams(conn, [organisation.STREAM_ID, *deals]))
+        sight = forecast_sight(actor, streams[organisation.STREAM_ID].state or organisation.EMPTY)
+        return [
+            e
+            for e in events
+            if AGGREGATE_OF[type(e.event)].name != "forecast"
+            or sight.sees(streams[e.event.deal_id].state.owner, e.event.seen.owner)
+        ]
+
+
+class _Paced(StreamingResponse):
+    """Gives up a client that takes nothing for too long, instead of waiting with a full buffer for ever."""
+
+    async def stream_response(self, send: Send) -> None:
+        async def in_time(message: Message) -> None:
+            await asyncio.wait_for(send(message), SLOW_SECONDS)
+
+        try:
+            await super().stream_response(in_time)
+        except TimeoutError:
+            log.warning("a client of the stream took nothing for %.0f s and is dropped", SLOW_SECONDS)
+
+
+def _last_event_id(request: Request) -> int | None:
+    text = header(request.scope, b"last-event-id")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
+        raise InvalidParameters(
+            "Last-Event-ID is no position.",
+            field="Last-Event-ID",
+            accepted="the id of an event of the stream",
+        )
+    return int(text)
+
+
+_encode = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical").encode
+
+
+def _frame(e: Recorded) -> bytes:
+    kind, key = AGGREGATE_OF[type(e.event)].name, e.meta.partition_key
+    change = Change(
+        position=e.position,
+        event_id=e.meta.event_id,
+        topic=e.topic,
+        stream=kind,
+        deal_id=key if kind in ("deal", "forecast") else None,
+        account_id=key if kind == "account" else None,
+        version=e.version,
+        occurred_at=e.meta.occurred_at,
+        recorded_at=e.recorded_at,
+        actor=e.meta.actor,
+        data=e.event,
+    )
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (e.position, e.topic.encode(), _encode(change))
+
+
+def _chunked(frames: list[bytes]) -> list[bytes]:
+    """The frames in chunks of bounded size, so that a slow client holds little back."""
+    chunks, chunk = [], bytearray()
+    for frame in frames:
+        chunk += frame
+        if len(chunk) >= CHUNK_BYTES:
+            chunks.append(bytes(chunk))
+            chunk.clear()
+    return [*chunks, bytes(chunk)] if chunk else chunks

@@ -1,0 +1,240 @@
+"""Manager forecasts and those who never see them: whatever can be fetched is the same with and without forecasts."""
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, NamedTuple
+
+import pytest
+
+from infra.postgres import Server, scratch_database
+from tests.api.conftest import Api, serve
+from tests.api.test_stream import Followed
+
+MONTH, CLOSE = "2027-06", "2027-06-30"
+PLANTED = ("73911.37", "48227.91", "61493.53")
+TRACES = [n for each in PLANTED for n in (each, each.replace(".", ""), each.partition(".")[0])] + [
+    "forecast.set"
+]
+"""The planted amounts as any answer might spell them, and the name of the event."""
+REASON = "planted-why"
+
+OPERATORS_ONLY = {"/v1/projections", "/metrics"}
+"""How the machinery stands, counts included: not for reps, see the test of its own."""
+SAME_FOR_ALL = {"/v1/log", "/v1/stream", "/problems/{code}", "/openapi.json", "/health", "/ready"}
+"""Without anything about deals, or (the stream) with a test of its own."""
+
+_MOVING = re.compile(rb'"(position|log_position|request_id|as_of|next_cursor)":("[^"]*"|\d+|null)')
+
+
+class World(NamedTuple):
+    """A company with a team, its deals, and what everybody could fetch before there were forecasts."""
+
+    api: Api
+    deals: dict[str, str]
+    account: str
+    before: dict[str, dict[str, tuple[int, bytes, str | None]]]
+    position: int
+
+    def viewer(self, name: str) -> Api:
+        return Api(self.api.client, self.api.app, self.api.database, *VIEWERS[name])
+
+
+VIEWERS = {
+    "the owner": ("rita", "rep"),
+    "a colleague of the deal team": ("ron", "rep"),
+    "a manager outside the line": ("walt", "manager"),
+    "the owner, acting as a director": ("rita", "director"),
+    "sales operations": ("sol", "sales_operations"),
+    "an integration": ("crm", "integration"),
+}
+BLIND = pytest.mark.parametrize("name", VIEWERS)
+
+
+@pytest.fixture(scope="module")
+def world(server: Server, template_database: str) -> Iterator[World]:
+    """Everything is fetched by everybody, then the forecasts are set, revised and withdrawn."""
+    with scratch_database(server, template=template_database) as database, serve(database) as api:
+        admin = api.as_role("admin")
+        for command in _company():
+            assert admin.post("/v1/commands", {"commands": [command]}).is_success, command
+        account = admin.post("/v1/accounts", {"name": "Halvern Foods"}).json()["account_id"]
+        rita = Api(api.client, api.app, database, "rita", "rep")
+        deals = {
+            name: rita.open_deal(
+                owner="rita",
+                account_id=account,
+                name=f"Sensors {name}",
+                expected_close=CLOSE,
+                amount={"amount": "5000", "currency": "EUR"},
+            )
+            for name in ("planted", "revised", "withdrawn", "without")
+        }
+        api.catch_up()
+        world = World(api, deals, account, {}, api.head())
+        for name in VIEWERS:
+            world.before[name] = everything(world, world.viewer(name))
+        mia = Api(api.client, api.app, database, "mia", "manager")
+        for deal, amount in zip(
+            ("planted", "revised", "revised", "withdrawn"), (*PLANTED, PLANTED[0]), strict=True
+        ):
+            body = {"amount": {"amount": amount, "currency": "EUR"}, "reason": REASON}
+            assert mia.post(f"/v1/deals/{deals[deal]}/set-forecast", body, If_Match="*").is_success
+        body = {"reason": REASON}
+        assert mia.post(f"/v1/deals/{deals['withdrawn']}/withdraw-forecast", body, If_Match="*").is_success
+        api.catch_up()
+        yield world
+
+
+def _company() -> list[dict[str, Any]]:
+    from domain.templates import TAS_PLUS
+
+    rates = [{"stage": stage.key, "rate": "0.5"} for stage in TAS_PLUS.stages]
+    return [
+        {"command": "set-currency", "currency": "EUR"},
+        {"command": "define-funnel", **TAS_PLUS.model_dump(mode="json", exclude_none=True)},
+        {"command": "adopt-rate-set", "funnel": "tas_plus", "rates": rates, "reason": "a start"},
+        {"command": "create-team", "team": "east", "label": "East"},
+        {"command": "create-team", "team": "west", "label": "West"},
+        {"command": "appoint-manager", "team": "east", "manager": "mia"},
+        {"command": "appoint-manager", "team": "west", "manager": "walt"},
+        {"command": "join-team", "team": "east", "person": "rita"},
+        {"command": "join-team", "team": "east", "person": "ron"},
+        {"command": "join-team", "team": "west", "person": "wanda"},
+    ]
+
+
+def everything(world: World, viewer: Api) -> dict[str, tuple[int, bytes, str | None]]:
+    """Every answer that the viewer can get from any address of the document: status, body and ETag."""
+    found = {}
+    for address in _addresses(world):
+        answer = viewer.get(address)
+        for page in range(20):
+            said = b"".join(f"{n}: {v}\n".encode() for n, v in answer.headers.items())
+            seen = said + answer.content
+            traces = [trace for trace in (*TRACES, REASON) if trace.encode() in seen]
+            assert not traces, f"{address} tells {viewer.actor} of {traces}: {answer.text[:500]}"
+            body = _MOVING.sub(b"", answer.content)
+            found[f"{address} page {page}"] = (answer.status_code, body, answer.headers.get("ETag"))
+            cursor = (
+                answer.json().get("next_cursor") if answer.is_success and "json" in said.decode() else None
+            )
+            if cursor is None:
+                break
+            answer = viewer.get(address + ("&" if "?" in address else "?") + f"cursor={cursor}")
+    return found
+
+
+def _addresses(world: World) -> list[str]:
+    """Every GET address, with each of its parameters alone, with each of its values that are plausible."""
+    paths = world.api.get("/openapi.json").json()["paths"]
+    asked = []
+    for path, operations in paths.items():
+        if "get" not in operations or path in OPERATORS_ONLY | SAME_FOR_ALL:
+            continue
+        places = (
+            [path.replace("{deal_id}", deal) for deal in world.deals.values()]
+            if "{deal_id}" in path
+            else [path.replace("{funnel}", "tas_plus").replace("{account_id}", world.account)]
+        )
+        assert not any("{" in place for place in places), f"what does {path} take?"
+        takes = [p for p in operations["get"]["parameters"] if p["in"] == "query"]
+        needed = "&".join(f"{p['name']}={_values(world, p)[0]}" for p in takes if p["required"])
+        alone = [f"{p['name']}={value}" for p in takes for value in _values(world, p)]
+        at = "as_of=2027-06-15T00:00:00Z" if any(p["name"] == "as_of" for p in takes) else ""
+        for place in places:
+            for one in ("", *alone):
+                query = "&".join(filter(None, (needed, one, "" if one.startswith("as_of") else at)))
+                asked.append(f"{place}?{query}" if query else place)
+    return asked
+
+
+def _values(world: World, parameter: Any) -> list[str]:
+    """What somebody who looks for forecasts would ask."""
+    schema, name = parameter["schema"], parameter["name"]
+    known = {
+        "funnel": ["tas_plus"], "stage": ["verification"], "owner": ["rita"], "team": ["east"], "manager": ["mia"],
+        "month": [MONTH], "from_month": [MONTH], "to_month": [MONTH], "quarter": ["FY2027-Q2"], "year": ["FY2027"],
+        "deal": list(world.deals.values()), "account": [world.account], "limit": ["1"], "rate_set": ["1"],
+        "q": ["Sensors", *PLANTED], "amount_from": [PLANTED[0]], "amount_to": [PLANTED[0]],
+        "as_of": ["2027-06-30T00:00:00Z"], "weeks": ["1"],
+    }  # fmt: skip
+    return [str(value) for value in schema.get("enum") or known.get(name, [])]
+
+
+@BLIND
+def test_whatever_they_fetch_is_as_if_there_were_no_forecast(world: World, name: str) -> None:
+    after = everything(world, world.viewer(name))
+    assert len(after) > 100
+    assert after.keys() == world.before[name].keys()
+    assert {a: seen for a, seen in after.items() if seen != world.before[name][a]} == {}
+
+
+@BLIND
+def test_the_stream_tells_them_nothing(world: World, name: str) -> None:
+    viewer = world.viewer(name)
+    last = world.api.post(
+        f"/v1/deals/{world.deals['without']}/rename-deal", {"name": "x"}, If_Match="*"
+    ).json()
+    with Followed(viewer, after=0) as stream:
+        seen = []
+        for change in stream:
+            seen.append(change)
+            if change["position"] == last["position"]:
+                break
+    assert [c["position"] for c in seen] == [
+        *range(1, world.position + 1),
+        *range(_first_after(world), last["position"] + 1),
+    ]
+    assert not [trace for trace in (*TRACES, REASON) if trace in str(seen)]
+
+
+def _first_after(world: World) -> int:
+    return world.position + 6
+
+
+@BLIND
+@pytest.mark.parametrize("command", ["set-forecast", "withdraw-forecast"])
+def test_their_commands_are_refused_alike_with_and_without_a_forecast(
+    world: World, name: str, command: str
+) -> None:
+    viewer, head = world.viewer(name), world.api.head()
+    body: dict[str, Any] = {"reason": "I try"}
+    if command == "set-forecast":
+        body["amount"] = {"amount": "1", "currency": "EUR"}
+    answers = {
+        (
+            if_match,
+            answer.status_code,
+            answer.json()["code"],
+            answer.json()["detail"],
+            answer.json().get("accepted"),
+        )
+        for deal in world.deals.values()
+        for if_match in ("*", '"0"', '"1"', '"2"', '"3"')
+        for answer in [viewer.post(f"/v1/deals/{deal}/{command}", body, If_Match=if_match)]
+    }
+    assert {status for _, status, *_ in answers} == {403}
+    assert len(answers) == 5
+    assert world.api.head() == head
+
+
+def test_a_deals_version_does_not_move(world: World) -> None:
+    deal = world.deals["planted"]
+    answer = world.viewer("the owner").post(f"/v1/deals/{deal}/confirm-deal", {}, If_Match='"1"')
+    assert answer.json()["version"] == 2
+
+
+@pytest.mark.parametrize("role", ["rep", "integration"])
+def test_how_many_events_a_projection_applied_is_for_those_who_run_it(world: World, role: str) -> None:
+    answer = world.api.as_role(role).get("/v1/projections")
+    assert (answer.status_code, answer.json()["code"]) == (403, "not-allowed")
+
+
+def test_those_who_may_see_the_forecasts_do(world: World) -> None:
+    mia = Api(world.api.client, world.api.app, world.api.database, "mia", "manager")
+    told = chain.from_iterable(
+        re.findall("|".join(PLANTED), mia.get(address).text)
+        for address in ("/v1/forecast/audit", f"/v1/forecast/audit?deal={world.deals['planted']}")
+    )
+    assert set(told) == set(PLANTED)

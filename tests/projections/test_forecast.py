@@ -1,0 +1,263 @@
+"""F1 and F2 at (T, K) equal a slow, obvious recomputation from the events that both clocks select."""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from domain import organisation, playbook
+from domain.deal import Deal, DealOpened
+from domain.event import Actor, Recorded
+from domain.forecast import EVENTUALLY
+from domain.forecast_sight import Sight, forecast_sight
+from domain.manager_forecast import DealForecast, forecast_stream
+from domain.money import plain
+from domain.registry import evolve
+from projections.engine.running import run_to_head
+from projections.forecast_audit_page import Asked, forecast_audit
+from projections.forecast_rows import horizon, then
+from projections.forecasting import forecast
+from projections.forecast_weeks import forecast_weeks
+from tests.projections.conftest import Playground
+from tests.strategies import OWNERS, histories, moments_of
+
+few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+ALL = Sight(any=True, owners=None)
+DORA = Actor("dora", "director", "test")
+MONTHS = ["2024-02", "2024-03", "2024-04"]
+
+
+class Slow:
+    """Everything at (T, K) folded from the events that they select, and summed up deal by deal."""
+
+    def __init__(self, log: list[Recorded], as_of: datetime, known_at: datetime | None) -> None:
+        self.as_of = as_of
+        self.events = [
+            e for e in log if e.meta.occurred_at <= as_of and (known_at is None or e.known_at <= known_at)
+        ]
+        self.book = self.state(playbook.STREAM_ID)
+        self.org = self.state(organisation.STREAM_ID) or organisation.EMPTY
+        known = [e for e in log if known_at is None or e.known_at <= known_at]
+        self.sets = [e.event for e in known if e.topic == "playbook.rate_set_adopted"]
+        # a definition counts from the beginning, since imported history may be older
+        first = next(e.event for e in log if e.topic == "playbook.funnel_defined")
+        defined = self.book.funnels.get("sales") if self.book else None
+        self.dated = defined.dated if defined else first.dated
+        self.stall_after = {s.key: s.stall_after_days for s in (defined or first).stages}
+        self.tz = ZoneInfo(self.book.time_zone) if self.book else UTC
+
+    def state(self, stream: UUID) -> Any:
+        state: Any = None
+        for e in self.events:
+            if e.stream_id == stream:
+                state = evolve(state, e.event)
+        return state
+
+    def deals(self) -> Iterable[tuple[UUID, Deal]]:
+        for stream in {e.stream_id for e in self.events if isinstance(e.event, DealOpened)}:
+            deal = self.state(stream)
+            if deal.status not in ("voided", "merged"):
+                yield stream, deal
+
+    def month(self, deal: Deal) -> str | None:
+        if not self.dated:
+            return EVENTUALLY
+        return f"{deal.expected_close:%Y-%m}" if deal.expected_close else None
+
+    def rate(self, deal_id: UUID, deal: Deal) -> Decimal | None:
+        begun = [s for s in self.sets if s.effective_from <= self.as_of]
+        if not begun:
+            return None
+        chosen = sorted(begun, key=lambda s: (s.effective_from, s.number))[-1]
+        entered = [
+            e.meta.occurred_at
+            for e in self.events
+            if e.stream_id == deal_id
+            and e.topic in ("deal.opened", "deal.stage_advanced", "deal.stage_regressed", "deal.reopened")
+        ][-1]
+        age = "stalled" if self.as_of - entered > timedelta(days=self.stall_after[deal.stage]) else "fresh"
+        return next((r.rate for r in chosen.rates if r.stage == deal.stage and r.age in (None, age)), None)
+
+    def won_in(self, deal_id: UUID) -> str:
+        won = [e.meta.occurred_at for e in self.events if e.stream_id == deal_id and e.topic == "deal.won"]
+        return f"{won[-1].astimezone(self.tz):%Y-%m}" if self.dated else EVENTUALLY
+
+    def figures(self, months: Iterable[str], owners: Any = None) -> dict[str, Any]:
+        months, f1, f2, won = set(months), Decimal(0), Fraction(0), Decimal(0)
+        expected = weighed = 0
+        for deal_id, deal in self.deals():
+            if owners is not None and deal.owner not in owners:
+                continue
+            amount = deal.amount.amount if deal.amount else None
+            if deal.status == "won" and self.won_in(deal_id) in months:
+                won += amount or 0
+            if deal.status != "open" or self.month(deal) not in months:
+                continue
+            expected += 1
+            standing = (self.state(forecast_stream(deal_id)) or DealForecast()).in_force(deal)
+            if standing and standing.month == self.month(deal):
+                f1 += standing.amount.amount
+            rate = self.rate(deal_id, deal)
+            if amount is not None and rate is not None:
+                weighed += 1
+                f2 += Fraction(amount) * Fraction(rate)
+        computed = f2 if weighed or not expected else None
+        return {
+            "open_deals": expected,
+            "won": plain(won),
+            "f1_open": plain(f1),
+            "f2_open": computed,
+            "f2_final": None if computed is None else computed + Fraction(won),
+        }
+
+
+def shown(figures: Any) -> dict[str, Any]:
+    exact = {name: getattr(figures, name) for name in ("f2_open", "f2_final")}
+    return {
+        "open_deals": figures.open_deals,
+        "won": figures.won,
+        "f1_open": figures.f1_open,
+        **{name: None if value is None else Fraction(value) for name, value in exact.items()},
+    }
+
+
+@few
+@given(log=histories(min_steps=25), data=st.data())
+def test_f1_and_f2_are_filter_then_fold(
+    playground: Playground, log: list[Recorded], data: st.DataObject
+) -> None:
+    playground.holding(log)
+    run_to_head(playground.app_url)
+    for _ in range(6):
+        as_of, known_at = data.draw(moments_of(log)), data.draw(st.none() | moments_of(log))
+        owner = data.draw(st.sampled_from([None, *filter(None, OWNERS)]))
+        slow = Slow(log, as_of, known_at)
+        with playground.connected() as conn:
+            at = then(conn, "sales", as_of, known_at)
+            assert (at.funnel.dated, at.org) == (slow.dated, slow.org)
+            for month in MONTHS if slow.dated else [EVENTUALLY]:
+                table = forecast(conn, at, horizon(at, month), ALL, owner=owner)
+                assert shown(table.total) == slow.figures([month], owner and {owner})
+                for team in table.by_team:
+                    people = {p for p, of in slow.org.team_of.items() if of == team.team}
+                    assert team.headcount == len(people)
+                    if team.team is not None and owner is None:
+                        assert shown(team) == slow.figures([month], people)
+            if slow.dated:
+                quarter = forecast(conn, at, horizon(at, quarter="FY2024-Q1"), ALL, owner=owner)
+                if at.fiscal_year_start == 1:
+                    assert shown(quarter.total) == slow.figures(["2024-01", *MONTHS[:2]], owner and {owner})
+
+
+@few
+@given(log=histories(min_steps=25))
+def test_every_event_of_a_forecast_has_exactly_one_row_of_the_audit(
+    playground: Playground, log: list[Recorded]
+) -> None:
+    playground.holding(log)
+    run_to_head(playground.app_url)
+    now = log[-1].recorded_at + timedelta(days=30)
+    with playground.connected() as conn:
+        found = forecast_audit(conn, Asked(), ALL, as_of=now, limit=1000)
+        pages: list[Any] = []
+        while page := forecast_audit(
+            conn, Asked(), ALL, as_of=now, after=pages[-1].position if pages else None, limit=3
+        ):
+            pages.extend(page)
+        backwards = forecast_audit(conn, Asked(), ALL, as_of=now, newest_first=True, limit=1000)
+        blind = forecast_audit(conn, Asked(), forecast_sight(Actor("x", "rep", "t"), organisation.EMPTY), as_of=now,
+                               limit=1000)  # fmt: skip
+    assert pages == found == backwards[::-1]
+    by_event = {e.meta.event_id: e for e in log}
+    of_forecasts = [e.meta.event_id for e in log if e.topic.startswith("forecast.")]
+    assert [entry.event_id for entry in found if entry.kind == "F1"] == of_forecasts
+    for entry in found:
+        e = by_event[entry.event_id]
+        assert (entry.position, entry.recorded_at, entry.actor_id) == (e.position, e.recorded_at, "rep-1")
+        if entry.kind == "F1":
+            previous = e.event.previous
+            assert entry.old == (previous and plain(previous.amount.amount))
+            assert entry.context == e.event.seen
+            assert entry.reason == e.event.reason
+    assert [entry.event_id for entry in blind] == [e.event_id for e in found if e.kind == "F2"]
+    assert not any("f1" in key for entry in blind for key in told(entry))
+
+
+def told(entry: Any) -> set[str]:
+    import msgspec
+
+    return set(msgspec.json.decode(msgspec.json.encode(entry)))
+
+
+@few
+@given(log=histories(min_steps=25))
+def test_the_contributions_in_the_audit_add_up_to_the_table(
+    playground: Playground, log: list[Recorded]
+) -> None:
+    """What each deal's last row says it adds to F1 is what the table says of all."""
+    playground.holding(log)
+    run_to_head(playground.app_url)
+    end = log[-1].recorded_at + timedelta(days=400)
+    with playground.connected() as conn:
+        at = then(conn, "sales", end, None)
+        for month in MONTHS if at.funnel.dated else [EVENTUALLY]:
+            table = forecast(conn, at, horizon(at, month), ALL)
+            last = {
+                e.deal_id: e for e in forecast_audit(conn, Asked(), ALL, as_of=end, limit=1000) if e.deal_id
+            }
+            deals = {
+                e.deal_id: e for e in forecast_audit(conn, Asked(month=month), ALL, as_of=end, limit=1000)
+            }
+            final = [deals[d] for d in deals if d and deals[d].position == last[d].position]
+            if at.funnel == funnel_all_along(log):
+                assert sum(Decimal(str(e.f1_after)) for e in final) == Decimal(str(table.total.f1_open))
+
+
+def funnel_all_along(log: list[Recorded]) -> Any:
+    """The funnel if it was never revised."""
+    book = None
+    for e in log:
+        if e.topic == "playbook.funnel_revised":
+            return None
+        if e.stream_id == playbook.STREAM_ID:
+            book = evolve(book, e.event)
+    return book.funnels["sales"]
+
+
+def test_the_weeks_of_a_month_keep_their_local_boundaries(playground: Playground) -> None:
+    """Berlin's clock goes forward within March 2024."""
+    log = _berlin()
+    playground.holding(log)
+    run_to_head(playground.app_url)
+    with playground.connected() as conn:
+        at = then(conn, "sales", datetime(2024, 4, 3, tzinfo=UTC), None)
+        curve = forecast_weeks(conn, at, horizon(at, "2024-03"), ALL)
+    ends = [(w.as_of + timedelta(microseconds=1)).astimezone(ZoneInfo("Europe/Berlin")) for w in curve.weeks]
+    assert {(end.hour, end.weekday()) for end in ends} == {(0, 0)}
+    assert [w.week for w in curve.weeks][-2:] == ["2024-W12", "2024-W13"]
+    assert (curve.weeks[-1].won, curve.actual, curve.over) == ("100", "100", True)
+
+
+def _berlin() -> list[Recorded]:
+    from domain.deal import DealWon
+    from domain.money import Money
+    from domain.playbook import CalendarSet, FunnelRevised, Names
+    from tests.projections.written_log import Fact, playbook as rules, recorded, stage
+
+    deal, start = UUID(int=5), datetime(2024, 1, 10, tzinfo=UTC)
+    won = datetime(2024, 3, 31, 21, 59, 59, tzinfo=UTC)  # a second before April in Berlin
+    facts = rules("sales", [stage("lead")], start)
+    facts.append(Fact(playbook.STREAM_ID, CalendarSet("Europe/Berlin", 1), start, start))
+    revised = FunnelRevised("sales", Names("Sales"), True, (stage("lead"),))
+    facts.append(Fact(playbook.STREAM_ID, revised, start, start))
+    opened = DealOpened("sales", "lead", amount=Money(Decimal(100), "EUR"), expected_close=date(2024, 3, 31))
+    facts.append(Fact(deal, opened, start, start))
+    facts.append(Fact(deal, DealWon("lead"), won, won))
+    return recorded(facts)

@@ -1,0 +1,203 @@
+"""A whole recalibration of one funnel from the log, kept as a record."""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from random import Random
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from domain.calendar import fiscal_quarter
+from domain.recalibration.band import Spread, errors_by_team, estimate_spread
+from domain.recalibration.candidate import Candidate, Fitted
+from domain.recalibration.columns import Floats, ints
+from domain.recalibration.folds import Unit, folds
+from domain.recalibration.landmarks import microseconds, week_ends
+from domain.recalibration.rate_table import Current
+from domain.recalibration.rates import AGES, Rates
+from domain.recalibration.recalibrate import STANDARD, Recalibration, Result, recalibrate
+from domain.recalibration.sample import Sample
+from domain.recalibration.walk_forward import Walk
+from infra.ids import new_id
+from infra.sessions import Session
+from infra.snapshot import one_snapshot
+from infra.verify import log_root
+from projections.rate_sets import AdoptedRateSet, rate_set_in_force
+from workers.recalibration.reading import Known, histories_of
+from workers.recalibration.record import (
+    CandidateBody,
+    CurrentRates,
+    LogPoint,
+    RecalibrationBody,
+    Record,
+    SharedMovement,
+    StageEvidence,
+    fraction,
+)
+
+LOOK_BACK_QUARTERS = 4
+"""Landmark rows begin with the fourth fiscal quarter before the one of the cut-off, or with history."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, how much of it is done, how much there is to do)."""
+
+
+class NothingKnown(Exception):
+    """The funnel has no history by the cut-off, so nothing can be learned."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to recalibrate: the cut-off is included. Without a period the length of folds follows from the history."""
+
+    funnel: str
+    until: datetime
+    period: Unit | None = None
+    seed: int = 0
+    replicates: int = 200
+
+
+def run_recalibration(url: str, asked: Asked, progress: Progress = lambda *_: None) -> Record:
+    """Recalibrate on projections that are up to date, and keep the record.
+
+    Raises UnknownFunnel, NothingKnown.
+    """
+    with one_snapshot(url, "dealtrace recalibration") as conn:
+        progress("Reading histories", 0, 1)
+        known = histories_of(conn, asked.funnel, asked.until)
+        adopted = rate_set_in_force(conn, asked.funnel, asked.until, asked.until)
+        root = log_root(
+            conn, known.position, progress=lambda at: progress("Reading the log", at, known.position)
+        ).root
+    sample, first = sample_of(known)
+    tests = folds(first, known.cutoff, asked.period, known.tz, known.fiscal_year_start)
+    standard: list[Candidate] = [*STANDARD]
+    if adopted is not None:
+        standard.append(Current(rates_of(adopted, known.histories.stages)))
+    count = _Counter(progress, len(standard) * (1 + asked.replicates + len(tests)))
+    told = [_Told(candidate, count) for candidate in standard]
+    found = recalibrate(sample, told, tests, Random(asked.seed), asked.replicates)  # noqa: S311 -- no secret
+    record = Record(
+        answer=_answer(known, found, LogPoint(known.position, root), adopted),
+        stages=known.histories.stages,
+        first=first,
+        period=asked.period.value if asked.period else None,
+        seed=asked.seed,
+        replicates=asked.replicates,
+        libraries={name: metadata.version(name) for name in ("dealtrace", "numpy", "scipy")},
+        spreads={name: _spread(found.walk, name) for name in found.results},
+    )
+    with closing(Session.open(url, "dealtrace recalibration")) as session:
+        record.keep(session)
+    return record
+
+
+def sample_of(known: Known, first: int | None = None) -> tuple[Sample, int]:
+    """What estimators see, and the first instant of the look-back. Raises NothingKnown."""
+    if not known.histories.deals:
+        raise NothingKnown(f"Nothing is known of the funnel {known.funnel} by {known.until.isoformat()}")
+    if first is None:
+        quarter = fiscal_quarter(known.until, known.tz, known.fiscal_year_start)
+        for _ in range(LOOK_BACK_QUARTERS):
+            before = quarter.start - timedelta(microseconds=1)
+            quarter = fiscal_quarter(before, known.tz, known.fiscal_year_start)
+        first = max(microseconds(quarter.start), int(known.histories.occurred_at.min()))
+    weeks = week_ends(first, known.cutoff, known.tz)
+    return Sample(known.histories, known.cutoff, weeks, known.target, known.tz), first
+
+
+def rates_of(adopted: AdoptedRateSet, stages: tuple[str, ...]) -> Rates:
+    """An adopted rate set as a table; by age as soon as one stage has two rates."""
+    given = {(r.stage, r.age): int(r.rate.scaleb(6)) for r in adopted.rates}
+    columns: tuple[Any, ...] = AGES if any(r.age for r in adopted.rates) else (None,)
+    return Rates(
+        ints([[given.get((s, age), given.get((s, None), -1)) for age in columns] for s in stages]).reshape(
+            len(stages), len(columns)
+        )
+    )
+
+
+def _answer(
+    known: Known, found: Recalibration, log: LogPoint, adopted: AdoptedRateSet | None
+) -> RecalibrationBody:
+    return RecalibrationBody(
+        record=new_id(),
+        digest=found.digest,
+        log=log,
+        funnel=known.funnel,
+        until=known.until.astimezone(UTC),
+        target=known.target.value,
+        candidates=tuple(_candidate(result, known.histories.stages) for result in found.results.values()),
+        current=CurrentRates(adopted.number, adopted.rate_set, adopted.effective_from) if adopted else None,
+        recommended=found.decision.recommended,
+        reason=found.decision.reason,
+    )
+
+
+def _candidate(result: Result, stages: tuple[str, ...]) -> CandidateBody:
+    name, _, version = result.name.partition("/")
+    counts, by_age = result.counts, result.rates.by_age
+    share = counts.unresolved_share
+    return CandidateBody(
+        name=name,
+        version=int(version) if version else None,
+        rates=tuple(
+            StageEvidence(
+                stage=stage,
+                age=("stalled" if age else "fresh") if by_age else None,
+                rate=fraction(int(result.rates.micros[place, age])),
+                rows=int(counts.rows[place, age]),
+                deals=int(counts.deals[place, age]),
+                wins=int(counts.wins[place, age]),
+                unresolved=round(float(share[place, age]), 6) if counts.rows[place, age] else None,
+                low=fraction(int(result.low[place, age])),
+                high=fraction(int(result.high[place, age])),
+            )
+            for place, stage in enumerate(stages)
+            for age in range(1 + by_age)
+        ),
+        scores=msgspec.to_builtins(result.scores, str_keys=True) if result.scores else {},
+    )
+
+
+def _spread(walk: Walk, name: str) -> SharedMovement:
+    """How much the errors of the candidate's tested forecasts say that deals move together."""
+    chance = walk.chance[name]
+    tested = ~np.isnan(chance)
+    rows = walk.rows.where(tested)
+    spread: Spread = estimate_spread(
+        errors_by_team(walk.unit[tested], rows.team, rows.amount, chance[tested], walk.outcome[tested])
+    )
+    return SharedMovement(spread.common, spread.team)
+
+
+class _Counter:
+    """Counts fits."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def __call__(self) -> None:
+        self._done += 1
+        self._progress("Fitting", min(self._done, self._total), self._total)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A candidate that tells when it was fitted."""
+
+    candidate: Candidate
+    tick: Callable[[], None]
+
+    @property
+    def name(self) -> str:
+        return self.candidate.name
+
+    def fit(self, sample: Sample, weight: Floats | None = None) -> Fitted | None:
+        fitted = self.candidate.fit(sample, weight)
+        self.tick()
+        return fitted
