@@ -12,6 +12,7 @@ from api import refusals as r
 from api.actor import ROLES
 from api.batch import MOST_COMMANDS
 from api.forecast_params import ForecastAuditParams
+from api.params_sales import OneAccount
 from api.schemas import Json, Schemas
 from api.stream import Change, StreamParams
 from domain import errors as d
@@ -188,6 +189,7 @@ def _query(route: asking.QueryRoute, schemas: Schemas) -> Json:
             (p.RollupParams, d.UnknownFunnel),
             (ForecastAuditParams, d.UnknownFunnel),
             (p.OneDeal, d.UnknownDeal),
+            (OneAccount, d.UnknownAccount),
         )
         if issubclass(route.params, params)
     ]

@@ -25,6 +25,7 @@ from projections import funnel as funnel_history
 from projections import timeline as deal_timeline
 from projections import visits
 from projections.deals import DealView
+from projections.engine.adopting import foreign
 from projections.engine.catalogue import catalogue
 from projections.engine.status import ProjectionStatus, status
 from projections.funnel import CellDeal, Rollup, Snapshot
@@ -245,7 +246,11 @@ def readiness(conn: Connection) -> Readiness:
     """The database answers, it is migrated, and the projections keep up."""
     if todo := not_applied(conn):
         return Readiness(0, [f"The database lacks the migrations {todo}: run dealtrace migrate."])
-    missing = []
+    missing = [
+        f"The projection {f.projection} stands on another log: run dealtrace projections adopt-log."
+        for f in foreign(conn)
+        if (f.projection, f.version) in {(p.name, p.version) for p in catalogue().values()}
+    ]
     live = {s.projection: s for s in status(conn) if s.state == "live"}
     for name in catalogue():
         if name not in live:

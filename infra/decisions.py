@@ -147,7 +147,8 @@ def _decide_one(
     for event in decided:
         _check_knowledge(stream, event, request.source_recorded_at, now)
         known_at = request.source_recorded_at or WHEN_APPENDED
-        stream = stream.then(event, aggregate.evolve, occurred_at, known_at)
+        evolve = AGGREGATE_OF[type(event)].evolve  # an event may be another slice's than its command
+        stream = stream.then(event, evolve, occurred_at, known_at)
         meta = _meta(request, command, event, occurred_at, book.version)
         event_ids.append(meta.event_id)
         events.append(NewEvent(stream.id, stream.version, event.TOPIC, encode(meta, event)))

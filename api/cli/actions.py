@@ -79,7 +79,7 @@ def add_actions(app: typer.Typer) -> None:
             name,
             help=(command.__doc__ or "").strip().splitlines()[0],
             epilog=f"Example:  dealtrace do {name} {example}".rstrip(),
-        )(verb_taking(command, _do, *WHO, *_HOW))
+        )(verb_taking(command, do, *WHO, *_HOW))
     app.add_typer(
         actions, name="do", rich_help_panel="Change", epilog="Example:  dealtrace do advance-stage --help"
     )
@@ -103,12 +103,13 @@ def do_json(
     if name not in COMMANDS:
         raise Failure(f"There is no command {name!r}.", f"one of {', '.join(COMMANDS)}", USAGE)
     text = sys.stdin.buffer.read() if fields == "-" else fields.encode("utf-8", "surrogateescape")
-    _do(checked(COMMANDS[name], canonical(parse(text))), actor, role, based_on, "json")
+    do(checked(COMMANDS[name], canonical(parse(text))), actor, role, based_on, "json")
 
 
-def _do(
+def do(
     command: Command, actor: str | None, role: RoleName, based_on: int | None, form: Literal["text", "json"]
 ) -> None:
+    """Execute the command and say what came of it. Raises a Refusal."""
     request = Request(
         commands=(command,),
         actor=Actor(actor or logged_in(), role, "cli"),

@@ -60,9 +60,6 @@ QUESTIONS = (
     Question("accounts", sales.accounts, ps.AccountsParams, "--region North --limit 10"),
     Question("account", sales.account, ps.OneAccount, "--account-id 0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a12"),
     Question(
-        "forecast", forecasts.forecast, pf.ForecastParams, "--funnel tas_plus --month 2026-03 --team north"
-    ),
-    Question(
         "forecast-weeks",
         forecasts.forecast_weeks,
         pf.ForecastWeeksParams,

@@ -57,19 +57,17 @@ def highest_epoch(conn: Connection[Any], log_id: UUID) -> int:
 def turn_away(conn: Connection[Any]) -> None:
     """Keep projections of another log from answering: the views by which queries name their tables go.
 
-    Done by the owner, in the transaction that puts another log here. A projection that holds nothing yet (it stands
-    at position 0) simply belongs to the new log.
+    Done by the owner, in the transaction that puts another log here. Where no projection holds anything yet (all stand
+    at position 0), all of them simply belong to the new log.
     """
-    conn.execute(
-        "UPDATE projection.checkpoints c SET log_id = h.log_id, epoch = h.epoch FROM dealtrace.log_head h"
-        " WHERE c.state = 'live' AND NOT EXISTS (SELECT FROM projection.checkpoints o"
-        " WHERE (o.projection, o.version) = (c.projection, c.version) AND o.position > 0)"
-    )
-    if foreign(conn):
-        for (view,) in conn.execute(
-            "SELECT viewname FROM pg_views WHERE schemaname = %s", [SCHEMA]
-        ).fetchall():
-            conn.execute(sql.SQL("DROP VIEW {}").format(sql.Identifier(SCHEMA, view)))
+    anything = "SELECT EXISTS (SELECT FROM projection.checkpoints WHERE position > 0 OR state <> 'live')"
+    if conn.execute(anything).fetchone() == (False,):
+        conn.execute(
+            "UPDATE projection.checkpoints SET (log_id, epoch) = (SELECT log_id, epoch FROM dealtrace.log_head)"
+        )
+        return
+    for (view,) in conn.execute("SELECT viewname FROM pg_views WHERE schemaname = %s", [SCHEMA]).fetchall():
+        conn.execute(sql.SQL("DROP VIEW {}").format(sql.Identifier(SCHEMA, view)))
 
 
 def adopt_log(app_url: str, *, progress: Progress | None = None) -> list[str]:

@@ -53,9 +53,16 @@ def refused_for_now(answer: httpx.Response) -> bool:
     return True
 
 
+async def soon(true: Callable[[], bool]) -> None:
+    """Return when it is so."""
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110 -- nobody sets an event for these
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.anyio
 async def test_a_flood_of_commands_is_refused_at_once_and_what_was_accepted_is_done(log: Log) -> None:
-    room, flood = 20, 100
+    room, many = 20, 100
     before = len(log.events())
     with (
         closing(LogConnection(log.app_url)) as connection,
@@ -72,16 +79,14 @@ async def test_a_flood_of_commands_is_refused_at_once_and_what_was_accepted_is_d
 
             with log.held():  # a database that does not get on
                 first = asyncio.create_task(open_deal())
-                while group.waiting or not first_is_taken(log):
-                    await asyncio.sleep(0.01)
-                all_of_them = [asyncio.create_task(open_deal()) for _ in range(flood)]
-                while sum(task.done() for task in all_of_them) < flood - room:
-                    await asyncio.sleep(0.01)
+                await soon(lambda: not group.waiting and first_is_taken(log))
+                all_of_them = [asyncio.create_task(open_deal()) for _ in range(many)]
+                await soon(lambda: sum(task.done() for task in all_of_them) == many - room)
                 assert group.waiting == room
             answers = [await task for task in [first, *all_of_them]]
     refused = [answer for answer in answers if refused_for_now(answer)]
     accepted = [answer for answer in answers if answer.status_code == 201]
-    assert (len(refused), len(accepted)) == (flood - room, room + 1)
+    assert (len(refused), len(accepted)) == (many - room, room + 1)
     assert len(log.events()) == before + len(accepted)
     assert {a.json()["deal_id"] for a in accepted} == {str(e.stream_id) for e in log.events()[before:]}
 
@@ -195,8 +200,7 @@ async def test_the_bodies_being_read_have_a_limit_together(log: Log, monkeypatch
             transport=httpx.ASGITransport(app), base_url="http://127.0.0.1", headers=headers
         ) as client:
             first = asyncio.create_task(client.post("/v1/deals", content=slowly()))
-            while api.body._reading.bytes < 900:
-                await asyncio.sleep(0.005)
+            await soon(lambda: api.body._reading.bytes >= 900)
             assert refused_for_now(
                 await client.post("/v1/deals", json={"funnel": "tas_plus", "name": "x" * 200})
             )
@@ -271,18 +275,20 @@ def test_a_server_that_is_told_to_stop_answers_everything_it_accepted(
 
 
 @pytest.mark.slow
-def test_the_latency_of_accepted_commands_stays_bounded_in_a_flood(database: Server, tmp_path: Path) -> None:
-    """More clients than the queue has room for: each answer is soon there, whatever it is."""
-    from infra.group_commit import MAX_WAITING
-
-    with serving(program_on(database, tmp_path)) as server:
-        counts = asyncio.run(flood(server.address, clients=300, seconds=4))
-    assert counts.slowest < 10.0
-    assert counts.statuses.keys() <= {201, 503}
-    events = {event.meta.request_id for event in log_of(database)}
-    assert counts.accepted <= events
-    assert MAX_WAITING > 300, "that many clients all have room"
-    assert counts.statuses[201] > 300
+@pytest.mark.anyio
+async def test_the_latency_of_accepted_commands_stays_bounded_in_a_flood(log: Log) -> None:
+    """Many more clients than the queue has room for, for seconds: each gets an answer soon, whatever it is."""
+    with (
+        closing(LogConnection(log.app_url)) as connection,
+        closing(GroupCommit(Executor(connection), max_waiting=64, max_group=32)) as group,
+        closing(Readers(log.app_url)) as readers,
+    ):
+        app: Any = create_app(group_commit=group, readers=readers, host="127.0.0.1")
+        counts = await flood(app, clients=400, seconds=4)
+    assert counts.statuses.keys() == {201, 503}
+    assert counts.statuses[201] > 400, "the flood does not stop the work"
+    assert counts.slowest < 5.0
+    assert counts.accepted <= {event.meta.request_id for event in log.events()}
 
 
 class Counts:
@@ -294,11 +300,11 @@ class Counts:
         self.slowest = 0.0
 
 
-async def flood(address: str, clients: int, seconds: float) -> Counts:
-    """So many clients that send command after command."""
+async def flood(app: Any, clients: int, seconds: float) -> Counts:
+    """So many clients that send command after command; who is refused tries again in a tenth of a second."""
     counts, until = Counts(), time.monotonic() + seconds
-    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
-    async with httpx.AsyncClient(base_url=address, timeout=60, limits=limits) as http:
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
 
         async def client(name: int) -> None:
             number = 0
@@ -312,6 +318,8 @@ async def flood(address: str, clients: int, seconds: float) -> Counts:
                 counts.statuses[answer.status_code] = counts.statuses.get(answer.status_code, 0) + 1
                 if answer.status_code == 201:
                     counts.accepted.add(request)
+                else:
+                    await asyncio.sleep(0.1)
 
         await asyncio.gather(*(client(name) for name in range(clients)))
     return counts
@@ -357,7 +365,7 @@ def test_two_servers_on_one_database_share_deals_without_losing_anything(
     events = log_of(database)
     assert [e.position for e in events] == list(range(1, len(events) + 1))
     logged = [e.meta.request_id for e in events if e.topic == "deal.activity_logged"]
-    assert sorted(logged) == sorted([*done, "won"]) or sorted(logged) == sorted(done)
+    assert sorted(logged) == sorted([*done, "another"])
     for deal in deals:
         versions = [e.version for e in events if str(e.stream_id) == deal]
         assert versions == list(range(1, len(versions) + 1))
@@ -367,7 +375,9 @@ def stale_on_both(first: str, second: str, deal: str) -> None:
     """The same version offered to two servers: one gets it, the other hears that the deal has moved."""
     with httpx.Client(headers=ACTOR) as http:
         version = http.post(
-            f"{first}/v1/deals/{deal}/log-activity", json={"kind": "call"}, headers={"If-Match": "*"}
+            f"{first}/v1/deals/{deal}/log-activity",
+            json={"kind": "call"},
+            headers={"If-Match": "*", "X-Request-Id": "another"},
         ).headers["ETag"]
         statuses = [
             http.post(

@@ -12,6 +12,7 @@ import msgspec
 import psycopg
 import pytest
 
+from api.queries import readiness
 from domain.deal import OpenDeal
 from infra.backup import DamagedBackup, NotEmpty, NotFitting, restore, write_backup
 from infra.event_store import read_head
@@ -20,6 +21,7 @@ from infra.postgres import Server, scratch_database
 from infra.snapshot import one_snapshot
 from infra.vault import read_texts
 from infra.verify import verify_log
+from projections.engine import adopting
 from projections.engine.adopting import adopt_log, foreign
 from projections.engine.catalogue import catalogue
 from projections.engine.checkpoints import ForeignLog, ensure
@@ -264,7 +266,11 @@ def test_the_backup_of_a_newer_release_or_of_other_tables_is_refused(
         restore(untouched.owner_url, file)
 
 
-def test_projections_ahead_of_the_backup_are_refused_until_told(told_log: Server, file: Path) -> None:
+@pytest.mark.parametrize("small", [0, adopting.SMALL], ids=["rebuilt", "caught up"])
+def test_projections_ahead_of_the_backup_are_refused_until_told(
+    told_log: Server, file: Path, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adopting, "SMALL", small)
     write_backup(told_log.app_url, file)
     tell_more(told_log)
     ahead = run_to_head(told_log.app_url)
@@ -281,6 +287,11 @@ def test_projections_ahead_of_the_backup_are_refused_until_told(told_log: Server
         run_to_head(told_log.app_url)
     with pytest.raises(psycopg.errors.UndefinedTable):
         digests(told_log)  # nor does anybody get an answer out of them
+    with connect(told_log.app_url) as conn:
+        assert (
+            "The projection deals stands on another log: run dealtrace projections adopt-log."
+            in readiness(conn).missing
+        )
 
     assert adopt_log(told_log.app_url) == list(catalogue())
     run_to_head(told_log.app_url)
@@ -335,3 +346,14 @@ def test_projections_that_hold_nothing_yet_follow_the_restored_log(
     assert digests(migrated) == clean_run(told_once)
     with connect(migrated.app_url) as conn:
         assert foreign(conn) == []
+
+
+def test_one_projection_that_holds_something_makes_all_of_them_wait(told_log: Server, file: Path) -> None:
+    write_backup(told_log.app_url, file)
+    run_to_head(told_log.app_url, projections=[catalogue()["deals"]])
+    with connect(told_log.app_url) as conn:
+        ensure(conn, catalogue().values())
+    lose_the_log(told_log)
+    assert {f.projection for f in restore_backup(told_log, file).foreign} == set(catalogue())
+    adopt_log(told_log.app_url)
+    assert digests(told_log) == clean_run(told_log)

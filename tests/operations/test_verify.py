@@ -9,6 +9,7 @@ from infra.postgres import Server, scratch_database
 from infra.snapshot import one_snapshot
 from infra.verify import Expected, Verification, verify_log
 from projections.engine.catalogue import catalogue
+from projections.engine.connecting import connect
 from projections.engine.running import run_to_head
 from tests.cli.conftest import program_on
 from tests.operations.conftest import rows, tell_more
@@ -133,7 +134,8 @@ def test_a_projection_that_was_changed_is_found(told_log: Server) -> None:
     assert {d.projection: d.live for d in whole.digests} == {d.projection: d.replayed for d in whole.digests}
     assert {d.projection for d in whole.digests} == set(catalogue())
     (table,) = (t for t in catalogue()["deals"].tables if "owner" in t.names)
-    rows(told_log, f"UPDATE projection.{table.name}_v{catalogue()['deals'].version} SET owner = 'otto'")
+    with connect(told_log.app_url) as conn:
+        conn.execute(f"UPDATE projection.{table.name}_v{catalogue()['deals'].version} SET owner = 'otto'")
     (problem,) = proven(told_log).problems
     assert problem.startswith("deals v")
     assert "is not what the log makes of it at position 9" in problem

@@ -44,7 +44,7 @@ ACTIONS = (
     "advance", "advance", "regress", "win", "lose", "reopen", "void", "amount", "owner", "close", "confirm", "grade",
     "tick", "tick", "untick", "review", "event", "event", "no_event", "source", "no_source", "rival", "assess_rival",
     "assess_rival", "drop", "assess", "assess", "assess", "agree", "sole", "no_sole", "activity", "activity",
-    "person", "part", "attitude", "strategy", "nobody", "rules",
+    "person", "person", "part", "attitude", "attitude", "strategy", "nobody", "rules",
 )  # fmt: skip
 
 

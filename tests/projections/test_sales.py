@@ -4,12 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import islice
+from itertools import islice, pairwise
 from random import Random
 from typing import Any
 from uuid import UUID
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from domain import deal as d
@@ -241,15 +241,27 @@ def test_weekly_win_rates_are_rolled_up_over_the_deals_open_at_each_weeks_end(
 @few
 @seeds
 def test_alerts_are_the_falls_of_open_deals(playground: Playground, seed: int) -> None:
-    for conn, log, as_of, known_at, filters in asked(playground, seed):
-        _, shown = alerts(conn, "sales", as_of=as_of, known_at=known_at, filters=filters)
-        expected = {}
-        for deal_id, deal in Then(log, as_of, known_at).open(filters).items():
-            changes = [Change(e.meta.occurred_at, r.win_rate.value) for e, r in deal.results]
-            if fall := drop(changes, as_of):
-                expected[deal_id] = (fall.before, fall.before_since, fall.now, fall.now_since, fall.fall)
-        assert {a.deal_id: (a.before, a.before_since, a.now, a.now_since, a.fall) for a in shown} == expected
-        assert [a.fall for a in shown] == sorted((a.fall for a in shown), reverse=True)
+    two_weeks, raised = timedelta(days=14), 0
+    for conn, log, _, known_at, filters in islice(asked(playground, seed), 3):
+        falls = [
+            e.meta.occurred_at + wait
+            for deal in Then(log, log[-1].recorded_at, None).deals.values()
+            for (_, before), (e, after) in pairwise(deal.results)
+            if (before.win_rate.value or 0) - (after.win_rate.value or 1) >= Decimal("0.1")
+            for wait in (timedelta(), two_weeks, two_weeks + MICROSECOND)
+        ]
+        for as_of in falls[:9]:
+            _, shown = alerts(conn, "sales", as_of=as_of, known_at=known_at, filters=filters)
+            expected = {}
+            for deal_id, deal in Then(log, as_of, known_at).open(filters).items():
+                changes = [Change(e.meta.occurred_at, r.win_rate.value) for e, r in deal.results]
+                if fall := drop(changes, as_of):
+                    expected[deal_id] = (fall.before, fall.before_since, fall.now, fall.now_since, fall.fall)
+            found = {a.deal_id: (a.before, a.before_since, a.now, a.now_since, a.fall) for a in shown}
+            assert found == expected
+            assert [a.fall for a in shown] == sorted((a.fall for a in shown), reverse=True)
+            raised += len(shown)
+    event(f"alerts: {min(raised, 1)}")
 
 
 def states_then(then: Then, filters: Filters) -> dict[UUID, Any]:

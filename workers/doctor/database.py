@@ -25,6 +25,7 @@ _FORBIDDEN = {
     "epochs": ("INSERT", "UPDATE", "DELETE", "TRUNCATE"),
     "migrations": ("INSERT", "UPDATE", "DELETE", "TRUNCATE"),
     "import_ledger": ("UPDATE", "DELETE", "TRUNCATE"),
+    "recalibration_records": ("UPDATE", "DELETE", "TRUNCATE"),
     "command_results": ("UPDATE", "TRUNCATE"),
     "vault": ("UPDATE", "TRUNCATE"),
 }
@@ -34,6 +35,7 @@ _NEEDED = {
     "epochs": ("SELECT",),
     "migrations": ("SELECT",),
     "import_ledger": ("SELECT", "INSERT"),
+    "recalibration_records": ("SELECT", "INSERT"),
     "command_results": ("SELECT", "INSERT", "DELETE"),
     "vault": ("SELECT", "INSERT", "DELETE"),
 }

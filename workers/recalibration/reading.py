@@ -86,7 +86,6 @@ def histories_of(
     decimals = MINOR_UNITS[settings.currency] if settings and settings.currency else 2
 
     rows = _rows(conn, funnel, until, order, organisation_at(conn, until, until).team_of)
-    deals, deal = np.unique(rows.deal, return_inverse=True) if rows.deal else (np.array([]), ints([]))
     columns = rows.columns
     state, kept = _without_unseen(columns[2], fixed, len(order))
     position = conn.execute(
@@ -97,8 +96,8 @@ def histories_of(
     histories = Histories(
         stages=tuple(order[place] for place in kept),
         stall_after=ints([_stall_after(by_key.get(order[place])) for place in kept]),
-        deal_id=np.arange(len(deals), dtype=np.int64),
-        deal=ints(deal),
+        deal_id=np.arange(len(rows.deals), dtype=np.int64),
+        deal=rows.deal,
         occurred_at=columns[0],
         known_at=columns[1],
         state=state,
@@ -109,7 +108,7 @@ def histories_of(
     )
     return Known(
         histories=histories,
-        deals=tuple(deals.tolist()),
+        deals=rows.deals,
         funnel=funnel,
         until=until,
         position=position[0] if position else 0,
@@ -131,7 +130,8 @@ def start_of_day(conn: Connection[Any], day: date) -> datetime:
 class _Rows:
     """Versions in stream order; `columns`: occurred, known, state, thousandths, close month, grade, team."""
 
-    deal: list[UUID]
+    deals: tuple[UUID, ...]
+    deal: Ints
     columns: list[Ints]
 
 
@@ -149,7 +149,7 @@ def _rows(
             for name in ("occurred_at", "known_at", "next_occurred_at", "next_known_at")
         },
     )
-    deals: list[UUID] = []
+    number: dict[UUID, int] = {}
     chunks: list[Ints] = []
     with conn.cursor(name="histories", binary=True) as cursor:
         cursor.execute(query, {"funnel": funnel, "until": until})
@@ -158,14 +158,14 @@ def _rows(
             for deal, occurred, known, status, stage, amount, month, grade, owner, *gone in window:
                 state = place[stage] if status == "open" else _OUTCOMES[status]
                 rest = (amount, NO_MONTH if month is None else month, _GRADES[grade], team.get(owner, 0))
-                deals.append(deal)
-                versions.append((occurred, known, state, *rest))
+                index = number.setdefault(deal, len(number))
+                versions.append((index, occurred, known, state, *rest))
                 if gone[0] is not None and max(gone) <= cutoff:
-                    deals.append(deal)
-                    versions.append((*gone, GONE, *rest))
+                    versions.append((index, *gone, GONE, *rest))
             chunks.append(ints(versions))
-    whole = np.concatenate(chunks) if chunks else np.zeros((0, 7), dtype=np.int64)
-    return _Rows(deals, [np.ascontiguousarray(column) for column in whole.T])
+    whole = np.concatenate(chunks) if chunks else np.zeros((0, 8), dtype=np.int64)
+    deal_column, *columns = (np.ascontiguousarray(column) for column in whole.T)
+    return _Rows(tuple(number), deal_column, columns)
 
 
 def _without_unseen(state: Ints, fixed: int, stages: int) -> tuple[Ints, list[int]]:

@@ -1,0 +1,222 @@
+"""The verbs about stage win rates: recalibrating, forecasting under any rates, adopting, and their history."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from api import forecast_params as pf
+from api import forecasts
+from api import recalibration_params as p
+from api.asked import now
+from api.body import checked_params
+from api.cli.actions import WHO, RoleName, do, logged_in
+from api.cli.data import ask, body, catch_up, opened, read
+from api.cli.failure import USAGE, Failure
+from api.cli.options import option, verb_taking
+from api.cli.questions import FORMAT
+from api.cli.terminal import Format, progress, show
+from domain.event import Actor
+from domain.recalibration.folds import Unit
+from infra.postgres import Server
+from workers.recalibration.adopting import adoption
+from workers.recalibration.pipeline import forecast_pipeline
+from workers.recalibration.reading import start_of_day
+from workers.recalibration.record import NoSuchRecord, RecalibrationBody, StageEvidence
+from workers.recalibration.running import Asked, NothingKnown, run_recalibration
+
+_AT = option(
+    "at", str | None, None, "--at", metavar="TIME",
+    help="The whole open pipeline at this moment or day, instead of a period.", show_default=False,
+)  # fmt: skip
+_RATES = option(
+    "rates", str | None, None, "--rates", metavar="RATES",
+    help="The whole open pipeline under these rates: RECORD:CANDIDATE, or current.", show_default=False,
+)  # fmt: skip
+_SEED = option("seed", int, 0, "--seed", help="Seed of the draws behind the bands of --at and --rates.")
+
+
+def add_recalibrating(app: typer.Typer) -> None:
+    """Give the program `recalibrate`, `forecast` and `rates`."""
+    app.command(
+        "recalibrate",
+        help="Learn stage win rates from history, test every way to do so, recommend, and keep the record.",
+        epilog="Example:  dealtrace recalibrate --funnel tas_plus --until 2026-01-31",
+        rich_help_panel="Ask",
+    )(verb_taking(p.RecalibrateParams, _recalibrate, FORMAT))
+    app.command(
+        "forecast",
+        help="The forecast of a period; with --at or --rates, of the whole pipeline open at a moment.",
+        epilog="Example:  dealtrace forecast --funnel tas_plus --month 2026-03 --team north",
+        rich_help_panel="Ask",
+    )(verb_taking(pf.ForecastParams, _forecast, _AT, _RATES, _SEED, FORMAT, *WHO))
+    rates = typer.Typer(
+        no_args_is_help=True, help="Stage win rates: adopt a candidate of a record, look back."
+    )
+    rates.command(
+        "adopt",
+        help="Adopt a candidate of a record of recalibration for its funnel.",
+        epilog="Example:  dealtrace rates adopt 0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11:survivor/1 --reason 'Tested.'",
+    )(adopt)
+    rates.command(
+        "history",
+        help="Every rate set of a funnel: from when on, by whom, why and on what evidence.",
+        epilog="Example:  dealtrace rates history --funnel tas_plus",
+    )(verb_taking(pf.RateSetsParams, _history, FORMAT))
+    app.add_typer(rates, name="rates", rich_help_panel="Change")
+
+
+def adopt(
+    candidate: Annotated[str, typer.Argument(metavar="RECORD:CANDIDATE", help="Such as ...:survivor/1.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.")],
+    effective_from: Annotated[
+        str | None, typer.Option("--effective-from", metavar="TIME", help="Default: now.")
+    ] = None,
+    actor: Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who does it.")] = None,
+    role: Annotated[RoleName, typer.Option("--role", metavar="ROLE", help="In which role.")] = "admin",
+    form: Annotated[str, typer.Option("--format", metavar="WORD", help="text or json.")] = "text",
+) -> None:
+    """Adopt a candidate of a record."""
+    given = {"reason": reason} | ({} if effective_from is None else {"effective_from": effective_from})
+    params = checked_params(p.AdoptParams, given)
+    with opened() as server, progress("Proving that the log is the one of the record") as bar:
+        try:
+            command = adoption(
+                server.app_url,
+                candidate,
+                params.reason,
+                effective_from=params.effective_from,
+                progress=bar.at,
+            )
+        except NoSuchRecord as error:
+            raise _unknown(error) from None
+    do(command, actor, role, None, "json" if form == "json" else "text")
+
+
+def _recalibrate(params: p.RecalibrateParams, form: Format) -> None:
+    with opened() as server:
+        catch_up(server)
+        asked = Asked(
+            params.funnel,
+            _instant(server, params.until),
+            Unit(params.period) if params.period else None,
+            params.seed,
+            params.replicates,
+        )
+        with progress("Recalibrating") as bar:
+            try:
+                record = run_recalibration(
+                    server.app_url, asked, lambda what, done, total: bar.at(done, total, what)
+                )
+            except NothingKnown as error:
+                raise Failure(f"{error}.", "a later --until, or another --funnel") from None
+    answer = record.answer
+    show(answer if form == "json" else _summary(answer), body(answer), form)
+
+
+def _forecast(
+    params: pf.ForecastParams,
+    at: str | None,
+    rates: str | None,
+    seed: int,
+    form: Format,
+    actor: str | None,
+    role: RoleName,
+) -> None:
+    answer: Any
+    if at is None and rates is None:
+        viewer = Actor(actor or logged_in(), role, "cli")
+        answer = ask(lambda conn, asked: forecasts.forecast(conn, asked, viewer), params)
+    else:
+        if set(params.model_fields_set) - {"funnel"}:
+            raise Failure(
+                "--at and --rates are for the whole open pipeline of a funnel, not for a period or a team.",
+                "leave out either --at and --rates, or the other options",
+                USAGE,
+            )
+        answer = _pipeline(params.funnel, at, rates, seed)
+    show(answer, body(answer), form)
+
+
+def _pipeline(funnel: str, at: str | None, rates: str | None, seed: int) -> Any:
+    given = {"funnel": funnel, "at": at, "rates": rates or "current", "seed": seed}
+    params = checked_params(p.PipelineParams, {name: v for name, v in given.items() if v is not None})
+    with opened() as server:
+        catch_up(server)
+        moment = _instant(server, params.at)
+        try:
+            return read(
+                server,
+                lambda conn: forecast_pipeline(
+                    conn, params.funnel, moment, params.rates, now=now(conn), seed=params.seed
+                ),
+            )
+        except NoSuchRecord as error:
+            raise _unknown(error) from None
+
+
+def _history(params: pf.RateSetsParams, form: Format) -> None:
+    answer = ask(forecasts.rate_sets, params)
+    show(answer, body(answer), form)
+
+
+def _instant(server: Server, given: p.Instant | None) -> datetime:
+    if given is None:
+        return read(server, now)  # type: ignore[no-any-return]
+    if isinstance(given, datetime):
+        return given
+    return read(server, lambda conn: start_of_day(conn, given))  # type: ignore[no-any-return]
+
+
+def _unknown(error: NoSuchRecord) -> Failure:
+    return Failure(f"{error}.", "dealtrace recalibrate prints the id of its record and its candidates")
+
+
+class _Tested(msgspec.Struct, frozen=True):
+    """How a candidate did in the walk-forward test."""
+
+    candidate: str
+    forecasts: int
+    wape: float | None
+    bias: float | None
+    log_loss: float | None
+    in_the_80_percent_band: float | None
+
+
+class _Summary(msgspec.Struct, frozen=True):
+    """The answer in a window: how the candidates did, and the rates of the one recommended."""
+
+    record: str
+    digest: str
+    until: datetime
+    target: str
+    recommended: str
+    reason: str
+    candidates: tuple[_Tested, ...]
+    rates: tuple[StageEvidence, ...]
+
+
+def _summary(found: RecalibrationBody) -> _Summary:
+    tested = tuple(
+        _Tested(
+            one.full_name,
+            one.scores.get("forecasts", 0),
+            *(_rounded(one.scores.get(name)) for name in ("wape", "bias", "log_loss", "covered")),
+        )
+        for one in found.candidates
+    )
+    return _Summary(
+        str(found.record),
+        found.digest,
+        found.until,
+        found.target,
+        found.recommended,
+        found.reason,
+        tested,
+        next((one.rates for one in found.candidates if one.full_name == found.recommended), ()),
+    )
+
+
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(score, 4)

@@ -1,0 +1,60 @@
+"""Who may see manager forecasts, and whose."""
+
+import pytest
+
+from domain.event import Actor, Role
+from domain.forecast_sight import forecast_sight
+from domain.organisation import ManagerAppointed, Organisation, PersonJoined, TeamCreated
+from tests.given import fold
+
+COMPANY: Organisation = fold(
+    [
+        TeamCreated("all", "All", None, None),
+        TeamCreated("north", "North", "all", None),
+        TeamCreated("south", "South", "all", None),
+        ManagerAppointed("all", None, "dora"),
+        ManagerAppointed("north", None, "alice"),
+        ManagerAppointed("south", None, "sven"),
+        PersonJoined("alice", "north", None, None),
+        PersonJoined("bob", "north", None, None),
+        PersonJoined("sue", "south", None, None),
+    ]
+)
+EVERYBODY = {"alice", "bob", "sue", None}
+
+
+def seen_by(actor: str, role: Role, on_behalf_of: str | None = None) -> set[str | None]:
+    sight = forecast_sight(Actor(actor, role, "test", on_behalf_of), COMPANY)
+    return {owner for owner in EVERYBODY if sight.sees(owner, owner)}
+
+
+@pytest.mark.parametrize("role", ["rep", "sales_operations", "integration", "system"])
+def test_for_some_there_is_no_forecast_by_managers(role: Role) -> None:
+    sight = forecast_sight(Actor("alice", role, "test"), COMPANY)
+    assert not sight.any
+    assert seen_by("alice", role) == set()
+
+
+def test_a_manager_sees_the_deals_of_the_people_below_but_not_their_own() -> None:
+    assert seen_by("alice", "manager") == {"bob"}
+    assert seen_by("sven", "manager") == {"sue"}
+    assert seen_by("dora", "manager") == {"alice", "bob", "sue"}
+    assert seen_by("stranger", "manager") == set()
+
+
+@pytest.mark.parametrize("role", ["director", "analyst", "auditor", "admin"])
+def test_others_see_everybodys_but_their_own(role: Role) -> None:
+    assert seen_by("dora", role) == EVERYBODY
+    assert seen_by("bob", role) == EVERYBODY - {"bob"}
+
+
+def test_who_acts_for_somebody_sees_what_both_may_see() -> None:
+    assert seen_by("sue", "director", on_behalf_of="bob") == {"alice", None}
+    assert seen_by("sven", "manager", on_behalf_of="dora") == {"alice", "bob", "sue"}
+
+
+def test_a_deal_stays_hidden_from_whoever_owned_it_then_or_owns_it_now() -> None:
+    sight = forecast_sight(Actor("bob", "director", "test"), COMPANY)
+    assert not sight.sees("bob", "sue")
+    assert not sight.sees("sue", "bob")
+    assert sight.sees("sue", "alice")

@@ -1,0 +1,95 @@
+"""What the managers of the demonstration company expected of a deal, each with a bias of their own."""
+
+import math
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from random import Random
+from uuid import UUID
+
+from domain.deal import (
+    AbandonDeal,
+    AdvanceStage,
+    LoseDeal,
+    OpenDeal,
+    RegressStage,
+    ReopenDeal,
+    ReviseAmount,
+    ReviseExpectedClose,
+    ReviseOwner,
+    WinDeal,
+)
+from domain.manager_forecast import SetForecast, WithdrawForecast
+from domain.money import MoneyInput
+from workers.demo.company import BIAS, CURRENCY, HOPE, NOISE, WORKDAYS, Happening, manager_of, moment
+
+EVERY = 10.0
+"""Working days between two 1:1 reviews of a deal."""
+MOVES = 2
+"""From so many moves on a deal is worth a review."""
+
+
+class _Seen:
+    """The deal as its manager sees it."""
+
+    open, moves = True, 0
+    owner, amount, close = "", None, None
+
+
+def with_forecasts(
+    rng: Random, deal_id: UUID, career: list[Happening], until: datetime
+) -> Iterator[Happening]:
+    """The deal's happenings with the forecasts that were set in between."""
+    won = next((moment(h.day, until) for h in reversed(career) if isinstance(h.command, WinDeal)), None)
+    seen, review = _Seen(), math.inf
+    for happening in career:
+        while review < min(happening.day, WORKDAYS):
+            yield from _review(rng, deal_id, seen, review, won, until)
+            review += EVERY
+        yield happening
+        _take(seen, happening)
+        if not seen.open:
+            review = math.inf
+        elif review == math.inf and seen.moves >= MOVES:
+            review = happening.day + 0.5
+
+
+def _take(seen: _Seen, happening: Happening) -> None:
+    match happening.command:
+        case OpenDeal(owner=owner, amount=amount, expected_close=close):
+            seen.owner, seen.amount, seen.close = owner, amount, close
+        case ReviseOwner(owner=owner):
+            seen.owner = owner
+        case ReviseAmount(amount=amount):
+            seen.amount = amount
+        case ReviseExpectedClose(expected_close=close):
+            seen.close = close
+        case AdvanceStage() | RegressStage():
+            seen.moves += 1
+        case WinDeal() | LoseDeal() | AbandonDeal():
+            seen.open = False
+        case ReopenDeal():
+            seen.open = True
+
+
+def _review(
+    rng: Random, deal_id: UUID, seen: _Seen, day: float, won: datetime | None, until: datetime
+) -> Iterator[Happening]:
+    """What the manager says in a review; nothing of a deal that is overdue, until its close is moved."""
+    close: date | None = seen.close
+    today, luck, hope, spread = moment(day, until).date(), rng.random(), rng.random(), rng.gauss(0, NOISE)
+    if close is None or (close.year, close.month) < (today.year, today.month) or luck < 0.2:
+        return
+    manager = manager_of(seen.owner, day)
+    comes = won is not None and (won.year, won.month) == (close.year, close.month)
+    amount = Decimal(0)
+    if comes or hope < HOPE:
+        factor = Decimal(str(round(max(0.0, (1 + BIAS[manager]) * (1 + spread)), 4)))
+        assert isinstance(seen.amount, MoneyInput)
+        amount = (seen.amount.amount * factor).quantize(Decimal(1))
+    money = MoneyInput(amount=amount, currency=CURRENCY)
+    forecast = SetForecast(deal_id=deal_id, amount=money, reason="As discussed in the weekly review.")
+    yield Happening(day, forecast, manager, "manager")
+    if luck > 0.98:
+        withdrawn = WithdrawForecast(deal_id=deal_id, reason="Too early to say.")
+        yield Happening(day + 0.01, withdrawn, manager, "manager")
