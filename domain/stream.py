@@ -20,6 +20,8 @@ class Stream(msgspec.Struct, frozen=True):
     id: UUID
     version: int = 0
     state: Any = None
+    aggregate: str = ""
+    """The kind of stream, as its first event's topic says; empty while there is none."""
     last_occurred_at: dict[str, datetime] = {}
     last_known_at: datetime | None = None
 
@@ -36,7 +38,8 @@ class Stream(msgspec.Struct, frozen=True):
             event.GROUP is not None
         ):  # points are back-dated freely, and their sources claim knowledge one by one
             occurred, known = {**occurred, event.GROUP: occurred_at}, known_at
-        return Stream(self.id, self.version + 1, evolve(self.state, event), occurred, known)
+        aggregate = self.aggregate or event.TOPIC.partition(".")[0]
+        return Stream(self.id, self.version + 1, evolve(self.state, event), aggregate, occurred, known)
 
 
 def occurrence(stream: Stream, events: tuple[Event, ...], wanted: datetime | None, now: datetime) -> datetime:

@@ -35,6 +35,10 @@ def connect(url: str, application_name: str) -> Session:
     )
 
 
+CLOCK_SECONDS = 60.0
+"""Seconds for which a reading of the database's clock is carried on."""
+
+
 class LogConnection:
     """Runs work on one connection; work that lost its connection runs again on a new one.
 
@@ -48,7 +52,7 @@ class LogConnection:
         self._patience = patience
         self._conn: LogConnection.Raw | None = None
         self._others: list[LogConnection] = []
-        self._clock_ahead = timedelta()
+        self._clock = (datetime.min.replace(tzinfo=UTC), -CLOCK_SECONDS)
 
     def run(self, work: Callable[[Raw], T]) -> T:
         """The result of the work. Raises psycopg.OperationalError when the database stays away too long."""
@@ -75,8 +79,9 @@ class LogConnection:
         return other
 
     def now(self) -> datetime:
-        """The database's clock, from ours and the difference measured when connecting."""
-        return datetime.now(UTC) + self._clock_ahead
+        """The database's clock: as last read, and the time that has passed since; this machine's does not count."""
+        read, at = self._clock
+        return read + timedelta(seconds=time.monotonic() - at)
 
     def close(self) -> None:
         """Let go of the connection, and of those made from it; the next work opens them again."""
@@ -92,6 +97,11 @@ class LogConnection:
     def _connected(self) -> Raw:
         if self._conn is None or self._conn.closed:
             self._conn = connect(self._url, "dealtrace log")
-            theirs = self._conn.execute("SELECT clock_timestamp()").fetchall()[0][0]
-            self._clock_ahead = theirs.astimezone(UTC) - datetime.now(UTC)
+            self._read_clock(self._conn)
+        elif time.monotonic() - self._clock[1] > CLOCK_SECONDS:
+            self._read_clock(self._conn)
         return self._conn
+
+    def _read_clock(self, conn: Raw) -> None:
+        theirs = conn.execute("SELECT clock_timestamp()").fetchall()[0][0]
+        self._clock = theirs.astimezone(UTC), time.monotonic()

@@ -137,9 +137,13 @@ def _decide_one(
         others={other: streams[other] for other in command.stands_on()},
     )
     aggregate = AGGREGATE_OF[type(command)]
+    if request.origin == "live":
+        _require_own_id(command)
+    if stream.aggregate not in ("", aggregate.name):
+        stream = _unknown(command, stream)
     expected = request.expected[index] if request.expected else None
     if expected is not None and expected != stream.version:
-        _require_authority(command, stream, context)
+        _require_right_to_know(command, stream, context)
         raise StaleVersion(expected, stream.version)
     decided = aggregate.decide(command, stream.state, context)
     occurred_at = occurrence(stream, decided, command.occurred_at, now)
@@ -157,14 +161,34 @@ def _decide_one(
     return Step(command, stream, tuple(event_ids), tuple(events))
 
 
-def _require_authority(command: Command, stream: Stream, context: Context) -> None:
-    """Raises NotAllowed for somebody who may not do it whatever the version, and so may not learn the version."""
+def _require_own_id(command: Command) -> None:
+    """Ids derived from names are ours: whoever could choose one could take the place of what it names."""
+    given = getattr(command, command.MINTS) if command.MINTS else None
+    if given is not None and given.version not in (4, 7):
+        raise InvalidCommand(
+            f"{given} is not an id that a client may choose.",
+            field=command.MINTS,
+            accepted="a random id (UUIDv4 or UUIDv7), or none",
+        )
+
+
+def _unknown(command: Command, stream: Stream) -> Stream:
+    """A stream of another kind is, to this command, one that does not exist; but its id is taken."""
+    if command.CREATES:
+        raise InvalidCommand(
+            f"The id {stream.id} is taken already.", field=command.MINTS, accepted="another id, or none"
+        )
+    return Stream(stream.id)
+
+
+def _require_right_to_know(command: Command, stream: Stream, context: Context) -> None:
+    """Refuses who may not learn the version, whatever it is: who may not do this, and who asks for what is not there."""
     try:
         AGGREGATE_OF[type(command)].decide(command, stream.state, context)
-    except NotAllowed:
-        raise
-    except Refusal:
-        return  # one more reason against it, and the first to be mended is the version
+    except Refusal as refusal:
+        if isinstance(refusal, NotAllowed) or stream.version == 0:
+            raise
+        # One more reason against it; the first to be mended is the version.
 
 
 def _meta(request: Request, command: Command, event: Event, occurred_at: datetime, book_version: int) -> Meta:

@@ -14,11 +14,13 @@ a crash, a lock can not. All three are the kernel's and die with their holders, 
 """
 
 import hashlib
+import logging
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,11 +33,14 @@ import psycopg
 from infra.file_lock import POLL_SECONDS, exclusive, open_lock_file, share, try_exclusive
 from infra.server_account import Account, server_account
 
+log = logging.getLogger("dealtrace.postgres")
+
 SUPERUSER = "postgres"
 
 # Recovery after a crash may replay up to max_wal_size of log; first starts on slow disks take minutes.
 START_SECONDS = 600
 STOP_SECONDS = 120
+WATCH_SECONDS = 1.0
 
 # Longest path of a socket (sun_path less its final NUL), of which PostgreSQL adds a file name of its own.
 _SOCKET_PATH_BYTES = 107 - len("/.s.PGSQL.5432")
@@ -98,6 +103,36 @@ def shared_server(home: Path) -> Iterator[Path]:
             os.close(using)
             if _nobody_holds(folder / "users.lock"):
                 server.stop()
+
+
+@contextmanager
+def watched_server(home: Path) -> Iterator[None]:
+    """Start the server of a data folder again whenever it has died, for the length of the block.
+
+    For whoever uses it by `shared_server` and runs for long; several may watch the same folder.
+    """
+    folder = home.resolve() / "postgres"
+    server, done = _Server(folder, server_account(folder / "cluster", home)), threading.Event()
+    thread = threading.Thread(target=_watch, args=[server, done], name="postgres-watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _watch(server: "_Server", done: threading.Event) -> None:
+    # A living server holds its lock, so that looking costs no connection.
+    while not done.wait(WATCH_SECONDS):
+        try:
+            if _nobody_holds(server.folder / "server.lock"):
+                with exclusive(server.folder / "start.lock", START_SECONDS):
+                    log.warning("PostgreSQL has died; starting it again.")
+                    server.ensure_running()
+        except (ServerError, OSError):
+            log.exception("PostgreSQL could not be started again; trying once more.")
+            done.wait(10 * WATCH_SECONDS)
 
 
 def _programs() -> Path:

@@ -5,6 +5,7 @@ first, then versions, command ids and ledger rows are read behind the lock, lose
 and inserted at once. Nobody else appends in between, so `count(*) = max(position)` always.
 """
 
+import hashlib
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
@@ -47,7 +48,11 @@ class LedgerRow(msgspec.Struct, frozen=True):
 
 
 class Remember(msgspec.Struct, frozen=True):
-    """Under which id a command's result is kept, and the digest of the request that may ask for it again."""
+    """Under which id a command's result is kept, and the digest of the request that may ask for it again.
+
+    What is stored is SHA-256 of the database's secret key and this digest, so that the text of an erased person can
+    not be guessed from it. Both have a fixed length, which is why this needs no HMAC around it.
+    """
 
     actor_id: str
     command_id: str
@@ -110,6 +115,7 @@ _REMEMBERED = """
 SELECT r.actor_id, r.command_id, r.request_digest, r.result
 FROM dealtrace.command_results r JOIN unnest(%b::text[], %b::text[]) AS w(actor_id, command_id)
   USING (actor_id, command_id)"""
+_KEY = "SELECT command_key FROM dealtrace.secrets"
 _LEDGER = "SELECT row_key, position FROM dealtrace.import_ledger WHERE row_key = ANY(%b::uuid[])"
 _OURS = """
 SELECT e.originator_id, e.notification_id, e.recorded_at, e.state
@@ -184,6 +190,7 @@ class _Group:
         versions = conn.execute(_VERSIONS, [streams])
         ids = [[m.actor_id for m in memories], [m.command_id for m in memories]]
         remembered = conn.execute(_REMEMBERED, ids) if memories else None
+        key = conn.execute(_KEY) if memories else None
         ledger = conn.execute(_LEDGER, [rows]) if rows else None
         firsts = [unit.events[0] for unit in units if unit.events] if after_lost_reply else []
         sent = [[e.stream_id for e in firsts], [e.version for e in firsts]]
@@ -197,6 +204,7 @@ class _Group:
         self._remembered: dict[tuple[str, str], tuple[bytes, bytes]] = {
             (a, c): (digest, result) for a, c, digest, result in (remembered.fetchall() if remembered else ())
         }
+        self._key: bytes = key.fetchall()[0][0] if key else b""
         self._ledger: dict[UUID, int] = dict(ledger.fetchall()) if ledger else {}
         self._ours = {state: (position, at) for _, position, at, state in ours.fetchall()} if ours else {}
         self._position = self._head.position
@@ -224,7 +232,7 @@ class _Group:
         if unit.remember is not None:
             known = self._remembered.get((unit.remember.actor_id, unit.remember.command_id))
             if known is not None:
-                return Repeated(known[1]) if known[0] == unit.remember.digest else Reused()
+                return Repeated(known[1]) if known[0] == self._keyed(unit.remember) else Reused()
         if unit.row is not None and unit.row.row_key in self._ledger:
             return Imported(self._ledger[unit.row.row_key])
         moved = tuple(
@@ -244,11 +252,16 @@ class _Group:
         if unit.remember is not None and unit.result is not None:
             result = unit.result(after)
             self._results.append((unit.remember, result))
-            self._remembered[unit.remember.actor_id, unit.remember.command_id] = unit.remember.digest, result
+            same = (unit.remember.actor_id, unit.remember.command_id)
+            self._remembered[same] = self._keyed(unit.remember), result
         if unit.row is not None and unit.result is not None:
             self._rows.append((unit.row, self._position))
             self._ledger[unit.row.row_key] = self._position
         return Appended(after, self._recorded_at)
+
+    def _keyed(self, memory: Remember) -> bytes:
+        """The digest as it is stored."""
+        return hashlib.sha256(self._key + memory.digest).digest()
 
     def write(self) -> None:
         """Everything the survivors bring, in one round trip."""
@@ -260,7 +273,7 @@ class _Group:
             conn.execute(_INSERT, [self._position, at, self._head.position, at, *columns])
         if self._results:
             ids = ([m.actor_id for m, _ in self._results], [m.command_id for m, _ in self._results])
-            digests = ([m.digest for m, _ in self._results], [result for _, result in self._results])
+            digests = ([self._keyed(m) for m, _ in self._results], [result for _, result in self._results])
             conn.execute(_KEEP_RESULTS, [at, *ids, *digests])
         if self._rows:
             keys = ([r.row_key for r, _ in self._rows], [r.source for r, _ in self._rows])

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import time
 from collections.abc import Sequence
 from threading import Event as Flag
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import psycopg
 from psycopg import Connection
 
+from infra.command_results import MOST_AT_ONCE, forget_old_results
 from infra.event_store import CHANNEL, read_head
 from infra.metrics import BATCH_FAILURES
 from infra.sessions import Session
@@ -21,6 +23,8 @@ from projections.engine.running import BATCH_EVENTS, step
 log = logging.getLogger("dealtrace.projector")
 
 POLL_SECONDS = 0.5
+FORGET_SECONDS = 60.0
+"""How often results of commands that are too old are looked for."""
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.1, 5.0
 
 
@@ -41,6 +45,7 @@ class Projector:
         self._app_url = app_url
         self._projections = list(projections or chosen())
         self._batch_events = batch_events
+        self._forget_at = 0.0
 
     def run(self, stop: Flag) -> None:
         """Work until `stop` is set. Comes back by itself after the server was restarted.
@@ -58,6 +63,7 @@ class Projector:
                             pause = FIRST_BACKOFF
                         else:
                             _wait(conn)
+                        self._forget(conn)
             except psycopg.OperationalError as error:
                 log.warning(
                     "The database is away; trying again in about %.1f s: %s", pause, _first_line(error)
@@ -81,6 +87,15 @@ class Projector:
         head = read_head(conn)
         before = step(conn, self._projections, head, head.position, self._batch_events)
         return before < head.position
+
+
+    def _forget(self, conn: Connection[Any]) -> None:
+        """Forget some results of commands that are too old, now and then; at once again while there are more."""
+        now = time.monotonic()
+        if now >= self._forget_at:
+            self._forget_at = now + FORGET_SECONDS  # also when it fails: the projections come first
+            if forget_old_results(conn) == MOST_AT_ONCE:
+                self._forget_at = now
 
 
 def _wait(conn: Connection[Any]) -> None:

@@ -64,8 +64,6 @@ def tell(error: BaseException, verb: str) -> Told:
         case ServerError():
             sentence, _, rest = str(error).partition("\n")
             return Told(_sentence(sentence), rest, REFUSED)
-        case ForeignLog():
-            return Told(_sentence(str(error)), "dealtrace projections adopt-log", REFUSED)
         case KeyboardInterrupt():
             return Told("Interrupted.", "", INTERRUPTED)
     return _unforeseen(error)
@@ -83,6 +81,8 @@ def _help_of(verb: str) -> str:
 
 
 def _unforeseen(error: BaseException) -> Told:
+    if isinstance(error, ForeignLog):
+        return Told(_sentence(str(error)), "dealtrace projections adopt-log", REFUSED)
     state = getattr(error, "sqlstate", None)
     if state in _NOT_MIGRATED:
         return Told("The database has not been brought up to date.", "dealtrace migrate", REFUSED)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from api.cli.data import catch_up, opened, writing
+from api.cli.failure import INTERRUPTED, Failure
 from api.cli.terminal import note, progress
 from workers.importer import ImportSummary, Kind, Problem, Progress, load_mapping, problem_file, run_import
 
@@ -60,14 +61,25 @@ def _import(kind: Kind, file: Path, mapping_file: Path, dry_run: bool, bad_rows:
                     done.bytes_read, done.bytes_total, f"{done.rows:,} rows, {done.rows_per_second:,.0f}/s"
                 )
 
-            summary = run_import(
-                executor, connection, file, mapping, kind, dry_run=dry_run, report=report, progress=told
-            )
+            try:
+                summary = run_import(
+                    executor, connection, file, mapping, kind, dry_run=dry_run, report=report, progress=told
+                )
+            except KeyboardInterrupt as interrupt:
+                raise _interrupted(dry_run) from interrupt
         if not dry_run:
             catch_up(server)
     note(_summary(summary, file, bad_rows))
     if summary.exit_code:
         raise typer.Exit(summary.exit_code)
+
+
+def _interrupted(dry_run: bool) -> Failure:
+    if dry_run:
+        return Failure("Interrupted; nothing was written.", exit_code=INTERRUPTED)
+    return Failure(
+        "Interrupted; the rows that were committed stay.", "run the same command again to go on", INTERRUPTED
+    )
 
 
 @contextmanager

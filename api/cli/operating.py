@@ -104,7 +104,7 @@ def restore(
         f"Restored {done.position:,} events: log {done.log_id}, now in epoch {done.epoch}, root {done.root}."
     )
     if done.left_out:
-        note(f"Not in this backup, and empty now: {', '.join(done.left_out)}.")
+        note(f"Not in this backup, so that what they held is gone: {', '.join(done.left_out)}.")
     if outcome.foreign:
         first = outcome.foreign[0]
         raise Failure(

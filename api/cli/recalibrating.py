@@ -1,6 +1,7 @@
 """The verbs about stage win rates: recalibrating, forecasting under any rates, adopting, and their history."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -16,14 +17,15 @@ from api.cli.data import ask, body, catch_up, opened, read
 from api.cli.failure import USAGE, Failure
 from api.cli.options import option, verb_taking
 from api.cli.questions import FORMAT
-from api.cli.terminal import Format, progress, show
+from api.cli.terminal import Format, note, progress, show
 from domain.event import Actor
 from domain.recalibration.folds import Unit
 from infra.postgres import Server
 from workers.recalibration.adopting import adoption
 from workers.recalibration.pipeline import forecast_pipeline
 from workers.recalibration.reading import start_of_day
-from workers.recalibration.record import NoSuchRecord, RecalibrationBody, StageEvidence
+from workers.recalibration.record import NoSuchRecord, RecalibrationBody, Record, StageEvidence, named
+from workers.recalibration.report import report
 from workers.recalibration.running import Asked, NothingKnown, run_recalibration
 
 _AT = option(
@@ -64,6 +66,11 @@ def add_recalibrating(app: typer.Typer) -> None:
         help="Every rate set of a funnel: from when on, by whom, why and on what evidence.",
         epilog="Example:  dealtrace rates history --funnel tas_plus",
     )(verb_taking(pf.RateSetsParams, _history, FORMAT))
+    rates.command(
+        "report",
+        help="Write the report of a record: one HTML file that needs no network.",
+        epilog="Example:  dealtrace rates report 0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11 --out report.html",
+    )(write_report)
     app.add_typer(rates, name="rates", rich_help_panel="Change")
 
 
@@ -92,6 +99,26 @@ def adopt(
         except NoSuchRecord as error:
             raise _unknown(error) from None
     do(command, actor, role, None, "json" if form == "json" else "text")
+
+
+def write_report(
+    record: Annotated[str, typer.Argument(metavar="RECORD", help="The id of the record.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="The file to write; it may not exist yet.")
+    ],
+) -> None:
+    """Write the report of a record."""
+    with opened() as server:
+        try:
+            found = read(server, lambda conn: Record.found(conn, named(record)[0]))
+        except NoSuchRecord as error:
+            raise _unknown(error) from None
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(report(found))
+    except FileExistsError:
+        raise Failure(f"{out} exists already.", "another --out", USAGE) from None
+    note(f"Wrote {out}.")
 
 
 def _recalibrate(params: p.RecalibrateParams, form: Format) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +22,7 @@ from api.cli.terminal import note, progress
 from api.logs import start_logging
 from api.params import NoParams
 from infra.connection import LogConnection
+from infra.embedded_server import watched_server
 from infra.executor import Executor
 from infra.group_commit import GroupCommit
 from infra.metrics import REGISTRY
@@ -30,6 +31,7 @@ from infra.postgres import Server, open_server
 from infra.readers import Readers
 from infra.settings import Settings
 from infra.tracing import tracing_to
+from workers.demo import write_truth
 from workers.first_start import fill_empty_log
 
 STOP_SECONDS = 20
@@ -58,7 +60,8 @@ def run(
         with progress("Loading the demonstration company"):
             written = fill_empty_log(server.app_url, with_demo=demo)
         if written and demo:
-            note(f"An empty log: the demonstration company was loaded, {written:,} events of half a year.")
+            write_truth(settings.home)
+            note(f"An empty log: the demonstration company was loaded, {written:,} events of two years.")
         catch_up(server)
         with _projector_process() as process:
             _serve(server, settings, listener, _welcome(server, settings, listener))
@@ -184,6 +187,7 @@ def _serve(server: Server, settings: Settings, listener: socket.socket, welcome:
             note(welcome)
 
     with (
+        watched_server(settings.home) if server.embedded else nullcontext(),
         tracing_to(settings.traces_url, "api"),
         closing(LogConnection(server.app_url)) as log,
         closing(GroupCommit(Executor(log))) as group_commit,

@@ -40,6 +40,9 @@ def evolve(deal: Deal, _event: Event) -> Deal:
 class LogActivity(DealCommand):
     """Record something done for the deal; back-dating is free."""
 
+    MINTS: ClassVar[str | None] = "activity_id"
+
+    activity_id: Annotated[UUID | None, Field(description="Default: a fresh id.")] = None
     kind: Key
     by: Label | None = None
     duration_us: Annotated[int | None, Field(ge=0, le=10**13, description="Microseconds.")] = None
@@ -55,7 +58,7 @@ def decide(command: LogActivity, deal: Deal | None, context: Context) -> tuple[E
     """The activity, for an open or a closed deal. Raises a Refusal."""
     present(deal, command)
     activity = ActivityLogged(
-        activity_id=context.new_id(),
+        activity_id=command.activity_id or context.new_id(),
         kind=command.kind,
         by=command.by,
         duration_us=command.duration_us,

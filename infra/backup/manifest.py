@@ -19,6 +19,7 @@ from psycopg import Connection, sql
 FORMAT = "dealtrace-backup/1"
 MANIFEST = "manifest.json"
 VAULT = "vault"
+SECRETS = "secrets"
 MIGRATIONS = "migrations"
 BLOCK = 1 << 18
 """Bytes read or written at once."""

@@ -14,6 +14,7 @@ from psycopg import Connection, sql
 from infra.backup.manifest import (
     BLOCK,
     MIGRATIONS,
+    SECRETS,
     DamagedBackup,
     Manifest,
     Progress,
@@ -27,7 +28,7 @@ from infra.migrations import migrate, numbered
 from infra.sessions import Session
 from infra.verify import verify_log
 
-_MADE_BY_MIGRATIONS = {"log_head", "epochs", MIGRATIONS}
+_MADE_BY_MIGRATIONS = {"log_head", "epochs", SECRETS, MIGRATIONS}
 """Tables that have rows already in an empty database."""
 
 Then = Callable[[Connection[Any]], None]

@@ -17,6 +17,7 @@ from infra.backup.manifest import (
     BLOCK,
     FORMAT,
     MANIFEST,
+    SECRETS,
     VAULT,
     Column,
     Manifest,
@@ -56,7 +57,7 @@ def write_backup(
         if verified.problems:
             raise LogNotWhole(*verified.problems)
         tables = columns_of_tables(conn)
-        left_out = (VAULT,) if without_vault else ()
+        left_out = (SECRETS, VAULT) if without_vault else ()  # whose texts the key would help to guess
         with ZipFile(out, "w", ZIP_DEFLATED, allowZip64=True, compresslevel=_LEVEL) as archive:
             saved = tuple(
                 _save(conn, archive, name, columns, progress)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from psycopg import Connection
 
 from domain.event import Recorded
@@ -46,6 +47,32 @@ def park(
             [error and error.replace("\x00", "")[:2000] for _, error in events],
         ],
     )
+
+
+class ParkedKey(msgspec.Struct, frozen=True):
+    """A partition key (a deal, mostly) whose events wait, from the position `since` on, where a fold raised `error`."""
+
+    projection: str
+    key: UUID
+    events: int
+    since: int
+    error: str | None
+
+
+_PARKED = """
+SELECT k.projection, k.partition_key, count(*), min(k.position), (array_agg(k.error ORDER BY k.position))[1]
+FROM projection.parked k
+WHERE EXISTS (SELECT FROM projection.checkpoints c WHERE c.state = 'live'
+                AND (c.projection, c.version, c.generation) = (k.projection, k.version, k.generation))
+  AND (k.projection, k.version) IN (SELECT * FROM unnest(%s::text[], %s::int[]))
+GROUP BY k.projection, k.partition_key
+ORDER BY k.projection, min(k.position)"""
+
+
+def parked(conn: Connection[Any], projections: Sequence[Projection]) -> list[ParkedKey]:
+    """All keys that wait in the live tables of these projections."""
+    named = [[p.name for p in projections], [p.version for p in projections]]
+    return [ParkedKey(*row) for row in conn.execute(_PARKED, named).fetchall()]
 
 
 def parked_positions(conn: Connection[Any], projection: Projection, generation: int, key: UUID) -> list[int]:

@@ -115,7 +115,8 @@ def _groups(conn: Connection[Any], first: UUID, last: UUID, upto: int) -> dict[U
     events = [e for e in read_range(conn, first, last, upto) if e.stream_id == e.meta.partition_key]
     groups = by_key(events)
     if companions := companions_of(list(groups)):
-        for key, more in by_key(read_streams(conn, companions, upto)).items():
+        theirs = (e for e in read_streams(conn, companions, upto) if e.stream_id != e.meta.partition_key)
+        for key, more in by_key(theirs).items():
             groups[key] = sorted([*groups[key], *more], key=lambda e: e.position)
     return groups
 

@@ -61,6 +61,8 @@ def step(
     Answers the least position of all afterwards.
     """
     live = checkpoints(conn, wanted, "live")
+    if any(c.position > head.position for c in live):
+        head = read_head(conn)  # both moved on meanwhile: the log, and after it another projector
     for checkpoint in live:
         refuse_foreign(checkpoint, head)
     by_name = {p.name: p for p in wanted}

@@ -1,11 +1,12 @@
 """Recalibrating the real loan funnel, forecasting under what was found, and adopting it, on the command line."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
 
-from infra.postgres import Server
 from tests.cli.conftest import Program
 
 CUT = "2011-11-15"
@@ -113,7 +114,7 @@ def test_a_person_without_the_right_may_not_adopt(loan_funnel: Program, record: 
 
 
 def test_adopting_refers_to_the_evidence_and_counts_from_then_on(
-    loan_funnel: Program, record: dict[str, Any], loan_database: Server
+    loan_funnel: Program, record: dict[str, Any]
 ) -> None:
     name = f"{record['record']}:landmark/1"
     reason = "Nearer than the textbook."
@@ -128,7 +129,17 @@ def test_adopting_refers_to_the_evidence_and_counts_from_then_on(
     assert under_it["rates"]["rate_set"] == 1
     assert under_it["total"]["f2"] == forecast(loan_funnel, name)["total"]["f2"]
 
-    with tampered(loan_database):
+    with tampered(loan_funnel.environment["DATABASE_OWNER_URL"]):
         refused = loan_funnel("rates", "adopt", name, "--reason", "Again.")
     assert refused.code == 1
     assert "is not the one that the record was made from" in refused.err
+
+
+@contextmanager
+def tampered(owner_url: str) -> Iterator[None]:
+    """Somebody with the keys to the database lets an event say another time; afterwards all is as it was."""
+    change = "UPDATE dealtrace.events SET recorded_at = recorded_at {} interval '1 microsecond' WHERE notification_id = 5"
+    with psycopg.connect(owner_url, autocommit=True) as conn:
+        conn.execute(change.format("-"))
+        yield
+        conn.execute(change.format("+"))

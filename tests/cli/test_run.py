@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,14 @@ class Running:
         """Its bytes."""
         headers = {"X-Actor-Id": "anna", "X-Actor-Role": "rep"}
         return httpx.get(self.address + path, headers=headers).raise_for_status().content
+
+    def becomes_ready(self) -> None:
+        """Wait until `/ready` says no and then yes again."""
+        deadline = time.monotonic() + WITHIN
+        for wanted in (503, 200):
+            while httpx.get(self.address + "/ready", timeout=WITHIN).status_code != wanted:
+                assert time.monotonic() < deadline, f"/ready did not say {wanted}"
+                time.sleep(0.05)
 
     def stop(self, how: signal.Signals) -> int:
         """Send the signal to the whole group, as a terminal does, and wait for the end."""
@@ -112,6 +121,18 @@ def test_killing_it_leaves_no_projector_and_loses_nothing(at_home: Program) -> N
     with running(at_home) as again:
         assert again.get("/v1/log")["position"] == position
         assert again.get("/ready")["missing"] == []
+
+
+def test_a_killed_postgresql_is_started_again_while_it_runs(at_home: Program) -> None:
+    home = Path(at_home.environment["DEALTRACE_HOME"])
+    with running(at_home, "--no-demo") as server:
+        position = server.get("/v1/log")["position"]
+        pid = (home / "postgres" / "cluster" / "postmaster.pid").read_text().split()[0]
+        os.kill(int(pid), signal.SIGKILL)
+        server.becomes_ready()
+        assert server.get("/v1/log")["position"] == position
+        opened = at_home("do", "open-deal", "--funnel", "tas_plus", "--format", "json").json
+        assert server.get(f"/v1/deals/{opened['deal_id']}?min_position={opened['position']}")["version"] == 1
 
 
 def test_the_command_line_prints_the_bytes_of_the_api(at_home: Program) -> None:

@@ -19,6 +19,10 @@ _MASKS = (
     (re.compile(r"\b[0-9a-f]{64}\b"), "HASH"),
     (re.compile(r"20[2-9]\d-\d\d-\d\d([ T]\d\d:\d\d:\d\d(\.\d+)?Z)?"), "TIME"),
     (re.compile(r"\bin \d+\.\d s\b"), "in SECONDS"),
+    # Forecasts go by calendar months, so how many events there are depends on the week.
+    (re.compile(r"(position|stands at) +[\d,]+"), "POSITION"),
+    (re.compile(r'"position":\d+'), "POSITION"),
+    (re.compile(r" live .*"), " FIGURES"),
     (re.compile(r"--cursor \S+"), "--cursor CURSOR"),
 )
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from infra.embedded_server import _nobody_holds
+from infra.embedded_server import _nobody_holds, watched_server
 from infra.postgres import Server, ServerError, open_server, scratch_database
 from infra.settings import Settings
 
@@ -288,3 +289,27 @@ def test_an_external_server_that_refuses_the_login_is_not_waited_for(server: Ser
 def test_no_repr_of_a_server_shows_a_password() -> None:
     url = "postgresql://app:tr0mbone@db.example/dealtrace"
     assert "tr0mbone" not in repr(Server(owner_url=url, app_url=url, version="18.6", embedded=False))
+
+
+def test_while_somebody_watches_it_a_killed_server_comes_back_with_its_data(home: Path) -> None:
+    with using(home) as server, watched_server(home):
+        remember(server.owner_url, "kept")
+        killed = postmaster(home)
+        os.kill(killed, signal.SIGKILL)
+        assert came_back(server.owner_url)
+        assert remembered(server.owner_url) == {"kept"}
+        assert postmaster(home) != killed
+    assert not is_running(home)
+
+
+def came_back(url: str, seconds: float = 60) -> bool:
+    """Whether the server answers within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            ask(url, "SELECT 1")
+        except psycopg.OperationalError:
+            time.sleep(0.1)
+        else:
+            return True
+    return False

@@ -1,8 +1,10 @@
-"""Other people's programs for a test: a PostgreSQL 15 and a PgBouncer, each in a scratch folder of its own."""
+"""Programs for a test: a PostgreSQL 15 and a PgBouncer, each in a scratch folder of its own; and our own server."""
 
 import os
+import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from infra.postgres import DATABASE, Server, external_server
 from infra.server_account import Account, server_account
+from tests.cli.conftest import Program
 
 PROGRAMS_15 = Path("/usr/lib/postgresql/15/bin")
 PGBOUNCER = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
@@ -174,3 +177,33 @@ def pgbouncer(server: Server, folder: Path, servers: int) -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait(20)
+
+
+class Serving:
+    """`dealtrace serve` in a process of its own."""
+
+    def __init__(self, program: Program, environment: dict[str, str]) -> None:
+        settings = {"DEALTRACE_PORT": "0", "DEALTRACE_LOG_LEVEL": "warning", **environment}
+        self.process = program.start("serve", **settings)
+        assert self.process.stderr is not None
+        line = self.process.stderr.readline()
+        found = re.search(r"http://\S+?(?=;)", line)
+        assert found, line
+        self.address = found[0]
+
+    def end(self) -> tuple[int, str]:
+        """Wait for it; its exit code and what it said."""
+        _, said = self.process.communicate(timeout=60)
+        return self.process.returncode, said
+
+
+@contextmanager
+def serving(program: Program, **environment: str) -> Iterator[Serving]:
+    """Run `dealtrace serve` on a free port for the length of the block."""
+    server = Serving(program, environment)
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            os.killpg(server.process.pid, signal.SIGKILL)
+            server.process.communicate(timeout=60)

@@ -104,7 +104,7 @@ def test_without_the_vault_no_name_is_in_it(told_once: Server, bare: Server, fil
     file.unlink()
     manifest = write_backup(told_once.app_url, file, without_vault=True)
     assert not mentions()
-    assert manifest.left_out == ("vault",)
+    assert manifest.left_out == ("secrets", "vault")
     assert manifest.root == whole.root  # what is proven does not depend on it
     restore(bare.owner_url, file)
     assert rows(bare, "SELECT * FROM dealtrace.vault") == []

@@ -289,7 +289,7 @@ def test_a_deal_that_waits(told_log: Server) -> None:
         f"deal {IDS[1]} in deals with 1 events from position 4 on (ZeroDivisionError: a mistake)"
         in found.sentence
     )
-    assert found.hint.endswith(f"dealtrace projections unpark deals {IDS[1]}")
+    assert found.hint.endswith(f"dealtrace projections unpark deals --key {IDS[1]}")
 
 
 def test_events_that_a_projection_skipped(told_log: Server) -> None:

@@ -1,13 +1,11 @@
 """Too much, too slow, or told to stop: what was accepted is done within bounded time, the rest is told at once."""
 
 import asyncio
-import os
-import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,8 @@ from infra.group_commit import GroupCommit
 from infra.postgres import Server
 from infra.readers import Readers
 from infra.requests import Result
-from tests.cli.conftest import Program, program_on
+from tests.cli.conftest import program_on
+from tests.operations.servers import serving
 from tests.operations.whole import log_of
 from tests.store.log import Log, Running, ask, wait_until
 from workers.first_start import fill_empty_log
@@ -210,34 +209,6 @@ async def test_the_bodies_being_read_have_a_limit_together(log: Log, monkeypatch
 
 
 # --- a real process
-
-
-class Serving:
-    """`dealtrace serve` in a process of its own."""
-
-    def __init__(self, program: Program) -> None:
-        self.process = program.start("serve", DEALTRACE_PORT="0", DEALTRACE_LOG_LEVEL="warning")
-        assert self.process.stderr is not None
-        line = self.process.stderr.readline()
-        found = re.search(r"http://\S+?(?=;)", line)
-        assert found, line
-        self.address = found[0]
-
-    def end(self) -> tuple[int, str]:
-        """Wait for it; its exit code and what it said."""
-        _, said = self.process.communicate(timeout=60)
-        return self.process.returncode, said
-
-
-@contextmanager
-def serving(program: Program) -> Iterator[Serving]:
-    server = Serving(program)
-    try:
-        yield server
-    finally:
-        if server.process.poll() is None:
-            os.killpg(server.process.pid, signal.SIGKILL)
-            server.process.communicate(timeout=60)
 
 
 @pytest.mark.slow

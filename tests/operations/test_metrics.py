@@ -1,14 +1,17 @@
 """What the program says of itself: metrics, the dashboard made of them, traces, and log lines."""
 
+import gzip
 import json
 import logging
 import re
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event as Flag
-from typing import Any
+from threading import Thread
+from typing import Any, ClassVar
 
 import httpx
 import psycopg
@@ -27,7 +30,7 @@ from projections.engine.rebuilding import Cancelled, rebuild
 from projections.engine.running import run_to_head
 from tests.api.conftest import Api, serve
 from tests.cli.conftest import program_on
-from tests.operations.servers import free_port
+from tests.operations.servers import free_port, serving
 from tests.store.log import ask, done, wait_until
 from workers.first_start import fill_empty_log
 
@@ -298,6 +301,57 @@ def test_a_correlation_id_of_its_own_links_to_the_callers_trace(api: Api) -> Non
     (request,) = [span for span in kept.get_finished_spans() if span.parent is None]
     assert request.context.trace_id == tracing.trace_of("order-17")
     assert [link.context.trace_id for link in request.links] == [1]
+
+
+class Collector(BaseHTTPRequestHandler):
+    """An OpenTelemetry collector that keeps what it gets."""
+
+    spans: ClassVar[list[tuple[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            said = {a.key: a.value.string_value for a in resource.resource.attributes}
+            self.spans += [
+                (said["dealtrace.process"], span) for scope in resource.scope_spans for span in scope.spans
+            ]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.slow
+def test_the_processes_send_one_trace_to_a_collector(database: Server, tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as collector:
+        thread = Thread(target=collector.serve_forever)
+        thread.start()
+        program = program_on(database, tmp_path)
+        url = f"http://127.0.0.1:{collector.server_address[1]}/v1/traces"
+        with serving(program, DEALTRACE_TRACES_URL=url) as server:
+            projector = program.start("projector", DEALTRACE_TRACES_URL=url)
+            headers = {"X-Actor-Id": "anna", "X-Actor-Role": "rep", "X-Correlation-Id": "order-17"}
+            answer = httpx.post(f"{server.address}/v1/deals", json={"funnel": "tas_plus"}, headers=headers)
+            position = answer.json()["position"]
+            seen = f"{server.address}/v1/deals/{answer.json()['deal_id']}?min_position={position}"
+            wait_until(lambda: httpx.get(seen, headers=headers, timeout=30).status_code == 200)
+            for process in (server.process, projector):  # what is left is sent at the end
+                process.terminate()
+                process.communicate(timeout=60)
+                assert process.returncode == 0
+        collector.shutdown()
+        thread.join()
+    trace = tracing.trace_of("order-17").to_bytes(16)
+    found = sorted({(process, span.name) for process, span in Collector.spans if span.trace_id == trace})
+    assert found == [
+        ("api", "GET request"), ("api", "POST request"), ("api", "append"), ("api", "group commit"),
+        ("projector", "project"),
+    ]  # fmt: skip
 
 
 def test_switched_off_nothing_is_traced(api: Api) -> None:

@@ -15,6 +15,7 @@ import pytest
 from domain.deal import ActivityLogged, AmountRevised, DealOpened, StageAdvanced
 from domain.event import Recorded
 from domain.money import Money
+from infra.event_store import read_head
 from infra.log_reader import BrokenLog
 from infra.mapper import UnknownTopic
 from projections.deals import PROJECTION as DEALS
@@ -27,7 +28,7 @@ from projections.engine.digests import digest, replay
 from projections.engine.folding import Gap
 from projections.engine.partitions import slice_of
 from projections.engine.rebuilding import rebuild
-from projections.engine.running import run_to_head
+from projections.engine.running import run_to_head, step
 from projections.engine.status import status, wait_for
 from projections.engine.unparking import unpark
 from projections.timeline import PROJECTION as TIMELINE
@@ -147,6 +148,25 @@ def test_a_checkpoint_of_another_epoch_is_refused(playground: Playground) -> Non
     assert run_to_head(playground.app_url) == 10
 
 
+def test_a_projector_that_was_overtaken_does_not_take_the_log_for_another(playground: Playground) -> None:
+    log = two_deals()
+    playground.holding(log[:6])
+    with playground.connected() as conn:
+        seen_before = read_head(conn)
+        playground.gains(log[6:])
+        run_to_head(playground.app_url)
+        assert step(conn, list(catalogue().values()), seen_before, seen_before.position) == 10
+
+
+def test_a_checkpoint_ahead_of_the_log_is_refused(playground: Playground) -> None:
+    playground.holding(two_deals())
+    run_to_head(playground.app_url)
+    with psycopg.connect(playground.owner_url) as conn:
+        conn.execute("UPDATE dealtrace.log_head SET position = 9")
+    with pytest.raises(ForeignLog, match="at position 10 .* at position 9"):
+        run_to_head(playground.app_url)
+
+
 def test_who_lost_the_race_changes_nothing(playground: Playground) -> None:
     log = two_deals()
     playground.holding(log)
@@ -180,7 +200,7 @@ def test_killed_at_a_commit_it_goes_on_as_if_nothing_had_happened(
     work = (
         "import sys; from projections.engine.rebuilding import rebuild; rebuild(sys.stdin.read(), processes=1, range_events=4)"
         if failpoint.startswith("rebuild")
-        else "import sys; from projections.engine.running import run_to_head; run_to_head(sys.stdin.read(), batch_events=3)"
+        else "import sys; from projections.engine.running import run_to_head, step; run_to_head(sys.stdin.read(), batch_events=3)"
     )
     killed = subprocess.run(
         [sys.executable, "-c", work],

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from domain.account import OpenAccount, RenameAccount
 from domain.deal import (
     AdvanceStage,
     LogActivity,
@@ -24,11 +25,14 @@ from domain.errors import (
     Contended,
     DealClosed,
     DealGone,
+    InvalidCommand,
     StaleVersion,
+    UnknownDeal,
     UnknownFunnel,
     UnknownStage,
     WrongStage,
 )
+from domain.manager_forecast import forecast_stream
 from domain.playbook import (
     STREAM_ID,
     FunnelRetired,
@@ -43,7 +47,7 @@ from infra.executor import ATTEMPTS, Executor
 from infra.ids import new_id
 from infra.mapper import encode
 from infra.requests import Request, Result
-from tests.store.log import Log, Running, ask, done
+from tests.store.log import REP, Log, Running, ask, done
 from tests.store.replay import assert_every_event_was_rightly_decided, command_for
 
 WITH_A_NEW_STAGE = ReviseFunnel(
@@ -311,3 +315,25 @@ def test_every_event_is_a_right_decision_on_the_history_before_it(
     log.assert_whole()
     assert_every_event_was_rightly_decided(log.events())
     log.close()
+
+
+def test_the_stream_of_a_forecast_is_no_deal_and_its_id_can_not_be_chosen(log: Log) -> None:
+    executor = log.start()
+    deal = log.open_deal(executor)
+    hidden = forecast_stream(deal)
+
+    (opened,) = executor.execute([ask(OpenDeal(funnel="tas_plus", deal_id=hidden))])
+    assert isinstance(opened, InvalidCommand)
+    assert opened.field == "deal_id"
+    for expected in (None, 0, 1, 99):
+        (asked,) = executor.execute([ask(WinDeal(deal_id=hidden), actor=REP, expected=(expected,))])
+        assert isinstance(asked, UnknownDeal)
+
+
+def test_an_id_is_of_one_kind_of_thing(log: Log) -> None:
+    executor = log.start()
+    deal = log.open_deal(executor)
+    (taken,) = executor.execute([ask(OpenAccount(name="Harbour Works", account_id=deal))])
+    assert isinstance(taken, InvalidCommand)
+    (asked,) = executor.execute([ask(RenameAccount(name="Harbour", account_id=deal), expected=(7,))])
+    assert asked.code == "unknown-account"

@@ -1,5 +1,7 @@
 """A retry gets the first answer; a duplicate has one effect; an id means one request for one actor."""
 
+import hashlib
+from contextlib import closing
 from uuid import uuid4
 
 import pytest
@@ -8,8 +10,12 @@ from domain.deal import AdvanceStage, LogActivity, OpenDeal, RenameDeal, WinDeal
 from domain.errors import CommandIdReused, DealExists, UnknownStage
 from domain.event import Actor
 from domain.playbook import RetireFunnel
+from infra.command_results import forget_old_results
+from infra.connection import connect
 from infra.event_store import LedgerRow
 from infra.ids import new_id
+from infra.migrations import migrate
+from infra.postgres import Server, scratch_database
 from infra.requests import Request, Result
 from tests.store.log import ADMIN, Log, Running, ask, done
 
@@ -168,6 +174,45 @@ def test_what_is_remembered_holds_no_personal_text(log: Log) -> None:
     kept = b"".join(bytes(result) for (result,) in log.query("SELECT result FROM dealtrace.command_results"))
     assert kept
     assert b"Geheimnis" not in kept
+
+
+def test_what_a_request_said_can_not_be_guessed_from_what_is_remembered(log: Log) -> None:
+    request = opening()
+    assert request.digest is not None
+    done(log.start().execute([request])[0])
+    [(stored,)] = log.query("SELECT request_digest FROM dealtrace.command_results")
+    [(key,)] = log.query("SELECT command_key FROM dealtrace.secrets")
+    assert bytes(stored) == hashlib.sha256(bytes(key) + request.digest).digest()
+    assert bytes(stored) not in (request.digest, hashlib.sha256(request.digest).digest())
+
+
+def test_what_was_remembered_before_there_was_a_key_is_remembered_with_it(server: Server) -> None:
+    with scratch_database(server) as before:
+        migrate(before.owner_url, upto=2)
+        log, request = Log(before), opening()
+        log.query(
+            "INSERT INTO dealtrace.command_results VALUES (%s, %s, %s, %s, now())",
+            request.actor.id, request.command_id, request.digest, b'{"items":[],"position":7}',
+        )  # fmt: skip
+        migrate(before.owner_url)
+        with closing(log):
+            again = done(log.executor().execute([request])[0])
+        assert (again.repeated, again.position) == (True, 7)
+
+
+def test_results_are_forgotten_after_thirty_days_a_few_at_once(log: Log) -> None:
+    executor, late, request = log.start(), [opening() for _ in range(3)], opening()
+    assert all(isinstance(a, Result) for a in executor.execute(late))
+    log.query("UPDATE dealtrace.command_results SET recorded_at = recorded_at - interval '30 days 1 minute'")
+    done(executor.execute([request])[0])
+    log.query(
+        "UPDATE dealtrace.command_results SET recorded_at = recorded_at - interval '29 days' WHERE command_id = %s",
+        request.command_id,
+    )
+    with connect(log.app_url, "test") as conn:
+        assert [forget_old_results(conn, most=2) for _ in range(3)] == [2, 1, 0]
+    assert done(executor.execute([request])[0]).repeated
+    assert not done(executor.execute([late[0]])[0]).repeated
 
 
 # --- Imports dedupe by their own ledger

@@ -26,6 +26,8 @@ FORBIDDEN = [
     "INSERT INTO dealtrace.epochs (epoch, after_position) VALUES (2, 0)",
     "UPDATE dealtrace.epochs SET after_position = 7",
     "UPDATE dealtrace.command_results SET result = 'x'",
+    "UPDATE dealtrace.secrets SET command_key = sha256('')",
+    "DELETE FROM dealtrace.secrets",
     "UPDATE dealtrace.import_ledger SET position = 7",
     "DELETE FROM dealtrace.import_ledger",
     "UPDATE dealtrace.vault SET text = 'x'",

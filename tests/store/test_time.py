@@ -4,8 +4,6 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-import psycopg
-
 from domain.deal import AdvanceStage, LogActivity, OpenDeal, ReviseOwner, WinDeal
 from domain.errors import InTheFuture, OutOfOrder
 from infra.connection import LogConnection
@@ -52,18 +50,16 @@ def test_without_a_time_an_event_happened_when_it_was_recorded_give_or_take_the_
     assert opened.known_at == opened.recorded_at
 
 
-class AheadBy(LogConnection):
-    """A process whose clock differs from the database's by this much, which it measures when it connects."""
+class Behind(LogConnection):
+    """A process whose idea of the time lies behind the database's."""
 
-    def _connected(self) -> psycopg.Connection[object]:
-        conn = super()._connected()
-        self._clock_ahead = timedelta(minutes=-1)
-        return conn
+    def now(self) -> datetime:
+        return super().now() - timedelta(minutes=1)
 
 
 def test_a_process_whose_clock_differs_does_not_let_state_run_backwards(log: Log) -> None:
     deal = log.open_deal(log.start())
-    behind = AheadBy(log.app_url)
+    behind = Behind(log.app_url)
     done(Executor(behind).execute([ask(AdvanceStage(deal_id=deal, to_stage="bidding"))])[0])
     behind.close()
     opened, advanced = log.events(2)

@@ -19,13 +19,19 @@ from infra.connection import LogConnection
 from infra.executor import Executor
 from tests.store.log import ask, done
 
-SHARED = [uuid5(NAMESPACE_URL, f"shared {n}") for n in range(3)]
+
+def chosen_id(name: str) -> UUID:
+    """The id that a client chooses for this name: a random one as far as anybody can tell."""
+    return UUID(bytes=uuid5(NAMESPACE_URL, name).bytes, version=4)
+
+
+SHARED = [chosen_id(f"shared {n}") for n in range(3)]
 """Deals that all writers work on, so that they get in each other's way."""
 
 
 def commands(name: str, count: int) -> Iterator[tuple[Command, ...]]:
     """The requests of this writer: single commands and batches over several deals; the first opens its deal."""
-    chance, own = random.Random(name), uuid5(NAMESPACE_URL, name)
+    chance, own = random.Random(name), chosen_id(name)
     yield (OpenDeal(deal_id=own, funnel="tas_plus", name=f"deal of {name}"),)
     for n in range(count - 1):
         call = LogActivity(deal_id=own, kind="call", note=f"{name} {n}")

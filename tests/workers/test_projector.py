@@ -1,6 +1,7 @@
 """The projector keeps up by itself, beside another one, and after the database was away."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -111,3 +112,18 @@ def test_what_only_an_operator_can_mend_is_logged_and_skips_nothing(
 def reaches_soon(server: Server, position: int) -> bool:
     with psycopg.connect(server.app_url, autocommit=True) as conn:
         return wait_for(conn, position, timeout=0.3)
+
+
+def test_it_forgets_the_results_of_commands_of_long_ago(database: Server) -> None:
+    with psycopg.connect(database.owner_url, autocommit=True) as conn:
+        for command, age in (("old", "31 days"), ("young", "29 days")):
+            conn.execute(
+                "INSERT INTO dealtrace.command_results VALUES ('anna', %s, '', '', now() - %s::interval)",
+                [command, age],
+            )
+        with running(database):
+            deadline = time.monotonic() + 20
+            while len(kept := conn.execute("SELECT command_id FROM dealtrace.command_results").fetchall()) > 1:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+    assert kept == [("young",)]

@@ -5,8 +5,10 @@ wrote it down, so that both clocks have something to answer. Everything hangs on
 ends: the same seed gives the same ids, stages and amounts on every machine, and dates that are always recent.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from pathlib import Path
 from random import Random
 from uuid import UUID
 
@@ -35,7 +37,19 @@ SEED = 2
 DEALS = 400
 SOURCE = "demonstration"
 
-__all__ = ["DEALS", "OWNERS", "SEED", "SOURCE", "TEAMS", "WORKDAYS", "load", "monday", "story", "truth"]
+__all__ = [
+    "DEALS",
+    "OWNERS",
+    "SEED",
+    "SOURCE",
+    "TEAMS",
+    "WORKDAYS",
+    "load",
+    "monday",
+    "story",
+    "truth",
+    "write_truth",
+]
 
 
 def load(executor: Executor, until: datetime, *, seed: int = SEED) -> int:
@@ -48,6 +62,13 @@ def load(executor: Executor, until: datetime, *, seed: int = SEED) -> int:
         if isinstance(answer, Exception):
             raise answer
     return max(answer.position for answer in answers if not isinstance(answer, Exception))
+
+
+def write_truth(folder: Path) -> Path:
+    """Write beside the data what the company does not know about itself, as JSON, and return where."""
+    file = folder / "demonstration.json"
+    file.write_text(json.dumps({"seed": SEED, "deals": DEALS, **truth()}, indent=2) + "\n", encoding="utf-8")
+    return file
 
 
 def story(until: datetime, *, seed: int = SEED) -> list[Request]:

@@ -166,11 +166,12 @@ def _career(
 
 def _asked_for(rng: Random, deal_id: UUID, stage: str, owner: str, leaves: float) -> Iterator[Happening]:
     """What the stage's checklist asks for, mostly done; and the review where one is needed."""
-    for item in ITEMS.get(stage, ()):
+    for n, item in enumerate(ITEMS.get(stage, ())):
         if rng.random() < 0.85:
-            yield Happening(leaves - 0.05, TickItem(deal_id=deal_id, stage=stage, item=item), owner)
+            day = leaves - 0.08 + 0.01 * n
+            yield Happening(day, TickItem(deal_id=deal_id, stage=stage, item=item), owner)
             if rng.random() < 0.02:
-                yield Happening(leaves - 0.04, UntickItem(deal_id=deal_id, stage=stage, item=item), owner)
+                yield Happening(day + 0.005, UntickItem(deal_id=deal_id, stage=stage, item=item), owner)
     if stage == "initiation":
         boss = manager_of(owner, leaves)
         if rng.random() < 0.1:

@@ -21,7 +21,18 @@ from domain.deal import (
 )
 from domain.manager_forecast import SetForecast, WithdrawForecast
 from domain.money import MoneyInput
-from workers.demo.company import BIAS, CURRENCY, HOPE, NOISE, WORKDAYS, Happening, manager_of, moment
+from workers.demo.company import (
+    BIAS,
+    CURRENCY,
+    HOPE,
+    MOVED_ON,
+    NOISE,
+    SUCCEEDED_ON,
+    WORKDAYS,
+    Happening,
+    manager_of,
+    moment,
+)
 
 EVERY = 10.0
 """Working days between two 1:1 reviews of a deal."""
@@ -78,6 +89,8 @@ def _review(
     """What the manager says in a review; nothing of a deal that is overdue, until its close is moved."""
     close: date | None = seen.close
     today, luck, hope, spread = moment(day, until).date(), rng.random(), rng.random(), rng.gauss(0, NOISE)
+    if any(0 <= change - day < 5 for change in (MOVED_ON, SUCCEEDED_ON)):
+        return  # nobody knows who will be in charge
     if close is None or (close.year, close.month) < (today.year, today.month) or luck < 0.2:
         return
     manager = manager_of(seen.owner, day)

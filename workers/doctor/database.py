@@ -26,6 +26,7 @@ _FORBIDDEN = {
     "migrations": ("INSERT", "UPDATE", "DELETE", "TRUNCATE"),
     "import_ledger": ("UPDATE", "DELETE", "TRUNCATE"),
     "recalibration_records": ("UPDATE", "DELETE", "TRUNCATE"),
+    "secrets": ("INSERT", "UPDATE", "DELETE", "TRUNCATE"),
     "command_results": ("UPDATE", "TRUNCATE"),
     "vault": ("UPDATE", "TRUNCATE"),
 }
@@ -36,6 +37,7 @@ _NEEDED = {
     "migrations": ("SELECT",),
     "import_ledger": ("SELECT", "INSERT"),
     "recalibration_records": ("SELECT", "INSERT"),
+    "secrets": ("SELECT",),
     "command_results": ("SELECT", "INSERT", "DELETE"),
     "vault": ("SELECT", "INSERT", "DELETE"),
 }

@@ -85,7 +85,7 @@ def parked(app: Connection[Any]) -> Finding:
         for name, key, events, error, position in waiting
     ]
     name, key = waiting[0][:2]
-    hint = f"install a release with the fold mended, then: dealtrace projections unpark {name} {key}"
+    hint = f"install a release with the fold mended, then: dealtrace projections unpark {name} --key {key}"
     return Finding("parked deals", "problem", f"Figures lack what waits: {listed(cases, 10)}.", hint)
 
 

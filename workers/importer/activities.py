@@ -4,6 +4,7 @@ import re
 from datetime import datetime, timedelta
 
 from domain.deal import LogActivity
+from infra.ids import imported_id
 from workers.importer.mapping import Activities, Mapping
 from workers.importer.plan import Plan, Source
 from workers.importer.report import BadRow
@@ -33,7 +34,7 @@ class ActivityPlanner:
         return plan
 
     def _log(self, plan: Plan, row: Row, now: datetime) -> None:
-        _, started, by, kind, lasted, note = row.cells
+        _, started, by, kind, lasted, note, _ = row.cells
         deal_id, started_at, duration_us = (
             self._source.deal_id(row),
             self._time(started),
@@ -44,6 +45,7 @@ class ActivityPlanner:
             raise BadRow("in-the-future", f"{ended_at.isoformat()}, its end, lies in the future")
         command = LogActivity(
             deal_id=deal_id,
+            activity_id=imported_id("activity", self._source.name, row.own_id),
             kind=self._kinds.get(kind) or self._own_kind(kind),
             by=label(by),
             duration_us=duration_us,

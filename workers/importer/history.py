@@ -4,6 +4,7 @@ from datetime import datetime
 from itertools import takewhile
 from uuid import UUID
 
+from domain.command import Command
 from domain.deal import (
     AdvanceStage,
     DealCommand,
@@ -37,6 +38,11 @@ class HistoryPlanner:
         self._meanings = Meanings(mapping, history, source)
         self._opener = Opener(self._meanings, source.name, first_values, history.opening)
         self.places: dict[UUID, Place] = {}
+
+    @property
+    def opener(self) -> Opener:
+        """What opens the deals, and knows which accounts are there."""
+        return self._opener
 
     def plan(self, rows: list[Row], now: datetime) -> Plan:
         """What the rows come to. `now` is the database's clock: what lies after it is refused."""
@@ -77,7 +83,8 @@ class HistoryPlanner:
         if first is None:
             return
         try:
-            place, commands = self._opener.commands(opening, first, deal_id, at)
+            place, opened, closed = self._opener.commands(opening, first, deal_id, at)
+            commands: tuple[Command, ...] = (opened, *closed)
             self.places[deal_id] = place
             if not opening.told:
                 row, _ = later.pop(0)  # without a row that tells of the opening, all are changes of stage
@@ -92,6 +99,7 @@ class HistoryPlanner:
             return
         if opening.created is None and self._meanings.has_creation:
             plan.warn(first, "no-created-row", f"the deal {first.deal} has no created row; this one opens it")
+        commands = self._opener.account(opened) + commands
         plan.add(first, self._source.request(first, commands, first.cells[2], at))
         for row in opening.told[1:]:
             plan.add(row, self._source.request(row, (), row.cells[2], at))

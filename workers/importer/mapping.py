@@ -116,7 +116,10 @@ class FunnelDefinition(_Part):
 
 
 class HistoryColumns(_Part):
-    """The columns of a field history. Without `old`, old values are not compared with the log."""
+    """The columns of a field history. Without `old`, old values are not compared with the log.
+
+    `id` is what the source calls the row; where it is named, it alone identifies the row.
+    """
 
     deal: Column
     changed_at: Column
@@ -124,10 +127,11 @@ class HistoryColumns(_Part):
     field: Column
     old: Column | None = None
     new: Column
+    id: Column | None = None
 
     def names(self) -> tuple[str | None, ...]:
         """The columns in the order of `rows.Row`."""
-        return self.deal, self.changed_at, self.changed_by, self.field, self.old, self.new
+        return self.deal, self.changed_at, self.changed_by, self.field, self.old, self.new, self.id
 
 
 class History(_Part):
@@ -155,7 +159,7 @@ class History(_Part):
 
 
 class ActivityColumns(_Part):
-    """The columns of a list of activities."""
+    """The columns of a list of activities. `id`: see `HistoryColumns`."""
 
     deal: Column
     started_at: Column
@@ -163,10 +167,11 @@ class ActivityColumns(_Part):
     kind: Column
     duration: Column | None = None
     note: Column | None = None
+    id: Column | None = None
 
     def names(self) -> tuple[str | None, ...]:
         """The columns in the order of `rows.Row`."""
-        return self.deal, self.started_at, self.by, self.kind, self.duration, self.note
+        return self.deal, self.started_at, self.by, self.kind, self.duration, self.note, self.id
 
 
 class Activities(_Part):

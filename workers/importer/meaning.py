@@ -22,7 +22,7 @@ class Meanings:
 
     def __init__(self, mapping: Mapping, history: History, source: Source) -> None:
         self._history = history
-        self._source = source
+        self.source = source
         self._currency = mapping.currency
         self.funnel = mapping.funnel.key
         self.order = {stage.key: i for i, stage in enumerate(mapping.funnel.stages)}
@@ -56,7 +56,7 @@ class Meanings:
 
     def deal_and_time(self, row: Row, now: datetime) -> tuple[UUID, datetime]:
         """Which deal changed, and when, which must not be after now."""
-        deal_id, at = self._source.deal_id(row), self._time(row.cells[1])
+        deal_id, at = self.source.deal_id(row), self._time(row.cells[1])
         if at > now:
             raise BadRow("in-the-future", f"{row.cells[1]} lies in the future")
         return deal_id, at

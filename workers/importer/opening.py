@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.account import OpenAccount
 from domain.deal import DealCommand, ExternalInput, OpenDeal
 from workers.importer.mapping import Outcome
 from workers.importer.meaning import CLOSE, Meanings
@@ -85,6 +86,8 @@ class Opener:
         self._source = source
         self._first_values = first_values
         self._look_ahead = where == "look_ahead"
+        self.accounts: set[UUID] = set()
+        """Those that are open, or will be by what was planned."""
 
     def read(self, plan: Plan, rows: list[Row]) -> Opening:
         """What the rows say; bad ones are refused, those of ignored fields counted."""
@@ -98,8 +101,8 @@ class Opener:
 
     def commands(
         self, opening: Opening, first: Row, deal_id: UUID, at: datetime
-    ) -> tuple[Place, tuple[DealCommand, ...]]:
-        """Where the deal begins, and the commands that bring it there. Raises BadRow for an unknown stage."""
+    ) -> tuple[Place, OpenDeal, tuple[DealCommand, ...]]:
+        """Where the deal begins, and what opens and then closes it. Raises BadRow for an unknown stage."""
         stage, outcome = self._stage(opening, first)
         attributes = self._attributes(first, opening.attributes)
         command = OpenDeal(
@@ -113,8 +116,29 @@ class Opener:
         known = {name: attributes.get(name) for name in ("amount", "expected_close", "owner")}
         place = Place(self._meanings.funnel, stage, outcome or "open", at, **known)
         if outcome is None:
-            return place, (command,)
-        return place, (command, CLOSE[outcome](deal_id=deal_id, occurred_at=at))
+            return place, command, ()
+        return place, command, (CLOSE[outcome](deal_id=deal_id, occurred_at=at),)
+
+    def account(self, deal: OpenDeal) -> tuple[OpenAccount, ...]:
+        """What opens the deal's account, which must be there already unless it is named for the first time."""
+        account_id = deal.account_id
+        if account_id is None or account_id in self.accounts:
+            return ()
+        self.accounts.add(account_id)
+        external = ExternalInput(source=self._source, id=self._meanings.source.accounts[account_id])
+        return (OpenAccount(account_id=account_id, external=external, occurred_at=deal.occurred_at),)
+
+    def accounts_of(self, rows: list[Row]) -> set[UUID]:
+        """The accounts that the rows may open, and that are not known to be there."""
+        fields = self._meanings.fields("account")
+        texts = {row.cells[5] for row in rows if row.cells[3] in fields} if fields else set()
+        if fields and self._first_values:
+            texts.update(self._first_value(row.deal, "account") for row in rows)
+        found = set()
+        for text in texts:
+            with suppress(BadRow):  # planning reports it
+                found.add(self._meanings.value("account", text))
+        return found - self.accounts - {None}
 
     def _stage(self, opening: Opening, first: Row) -> tuple[str, Outcome | None]:
         """The stage the deal was opened in, and the outcome when it was closed right away.

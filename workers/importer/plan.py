@@ -45,6 +45,8 @@ class Source:
         self._actor = actor
         self._run = str(new_id())
         self._deals: dict[str, UUID] = {}
+        self.accounts: dict[UUID, str] = {}
+        """What the source calls the customers that were asked for."""
         self._actors: dict[str, Actor] = {"": actor}
 
     def deal_id(self, row: Row) -> UUID:
@@ -58,9 +60,13 @@ class Source:
         return found
 
     def account_id(self, text: str) -> UUID | None:
-        """Our id of a customer."""
+        """Our id of a customer. Raises BadRow when the text can be no id."""
         external = label(text)
-        return imported_id("account", self.name, external) if external else None
+        if external is None:
+            return None
+        account_id = imported_id("account", self.name, external)
+        self.accounts[account_id] = external
+        return account_id
 
     def request(self, row: Row, commands: tuple[Command, ...], by: str, known_at: datetime) -> Request:
         """The commands as an import on behalf of `by`, which the source knew at `known_at`."""

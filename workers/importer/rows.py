@@ -15,6 +15,8 @@ from uuid import UUID
 import msgspec
 
 from workers.importer.mapping import FileFormat
+from workers.importer.occurrences import OfTheFile, OfTheMoment
+from workers.importer.records import Records
 from workers.importer.report import Problem, UnusableInput
 
 _GZIP = b"\x1f\x8b"
@@ -23,13 +25,20 @@ _GZIP = b"\x1f\x8b"
 class Row(msgspec.Struct, frozen=True):
     """The mapped cells of one row in the order the mapping's columns give; a column that is not mapped is empty.
 
-    The first two are always the deal and the time. `key` is the row's identity: a hash of source, kind, cells
-    and how many identical rows came before it, so the same row of another export of the same source has it too.
+    The first two are always the deal and the time, the last the source's own id of the row. `key` is the row's
+    identity, the same in every export of the source: a hash of source, kind and that id. Without one, of all cells
+    of the row, mapped or not, and how many identical rows came before it in the file; so it does not depend on
+    what the mapping takes from the row.
     """
 
     line: int
     cells: tuple[str, ...]
     key: UUID
+
+    @property
+    def own_id(self) -> str:
+        """What identifies the row at its source: the id there, else its key here."""
+        return self.cells[-1] or str(self.key)
 
     @property
     def deal(self) -> str:
@@ -49,10 +58,10 @@ class ExportFile:
         self._raw = raw
         self._path = path
         self.size = path.stat().st_size
-        self._reader = csv.reader(_text(raw, form.encoding), delimiter=form.delimiter)
+        self._records = Records(_text(raw, form.encoding), form.delimiter)
         header = self._header()
-        self._width = len(header)
         self._pick = itemgetter(*(self._place(header, name) for name in columns))
+        self._has_id = columns[-1] is not None
 
     @property
     def bytes_read(self) -> int:
@@ -64,63 +73,52 @@ class ExportFile:
 
         Raises UnusableInput when the file is damaged, for example cut off within its compression.
         """
-        reader, pick, width = self._reader, self._pick, self._width
-        line = reader.line_num + 1
-        ended = False
-        while not ended:
-            try:
-                for record in reader:
-                    if len(record) == width:
-                        record.append("")  # what a column that is not mapped reads
-                        yield line, pick(record)
-                    elif record:
-                        yield line, self._wrong_width(line, len(record))
-                    line = reader.line_num + 1
-                ended = True
-            except csv.Error as error:
-                yield line, Problem(line, "error", "unreadable-row", "", f"is not CSV: {error}")
-                line = reader.line_num + 1
-            except (EOFError, OSError, zlib.error, UnicodeError) as error:
-                raise UnusableInput(
-                    f"{self._path} is damaged after line {reader.line_num}: {error}. "
-                    "What was imported before stays; import the whole file to go on."
-                ) from error
+        for line, record in self._whole():
+            yield line, record if isinstance(record, Problem) else self._picked(record)
 
     def rows(self, source: str, kind: str) -> Iterator[Row | Problem]:
         """Each record with its identity; text that is not text is a problem."""
-        salt = f"{source}\0{kind}\0".encode()
-        moment, seen = "", dict[bytes, int]()
-        for line, cells in self.records():
-            if isinstance(cells, Problem):
-                yield cells
+        salt, id_salt = f"{source}\0{kind}\0".encode(), f"{source}\0{kind}\0\0id\0".encode()
+        occurrences = OfTheMoment() if kind == "history" else OfTheFile()
+        for line, record in self._whole():
+            if isinstance(record, Problem):
+                yield record
                 continue
-            try:
-                data = "\0".join(cells).encode()
-            except UnicodeEncodeError:  # undecodable bytes were read as lone surrogates
+            cells = self._picked(record)
+            data = _bytes(record)
+            if data is None:  # some cell is no proper text; it matters only if it is mapped
+                if problem := _improper(line, cells):
+                    yield problem
+                    continue
+                data = repr(record).encode()
+            if not self._has_id:
+                digest = blake2b(salt + data, digest_size=16).digest()
+                if before := occurrences.before(digest, cells):
+                    digest = blake2b(digest + before.to_bytes(8), digest_size=16).digest()
+            elif cells[-1]:
+                digest = blake2b(id_salt + cells[-1].encode(), digest_size=16).digest()
+            else:
                 yield Problem(
-                    line,
-                    "error",
-                    "invalid-encoding",
-                    "",
-                    "holds bytes that are not in the encoding of the mapping",
+                    line, "error", "no-id", cells[0], "has no id in the column that the mapping names"
                 )
                 continue
-            if data.count(b"\0") != len(cells) - 1:
-                yield Problem(line, "error", "nul-character", "", "holds a NUL character")
-                continue
-            digest = blake2b(salt + data, digest_size=16).digest()
-            if cells[1] != moment:
-                moment = cells[1]
-                seen.clear()  # identical rows have the same time, and so lie together
-            before = seen.get(digest, 0)
-            seen[digest] = before + 1
-            if before:
-                digest = blake2b(digest + before.to_bytes(8), digest_size=16).digest()
             yield Row(line, cells, UUID(bytes=digest))
+
+    def _whole(self) -> Iterator[tuple[int, list[str] | Problem]]:
+        try:
+            yield from self._records
+        except (EOFError, OSError, zlib.error, UnicodeError) as error:
+            raise UnusableInput(
+                f"{self._path} is damaged after line {self._records.lines_read}: {error}. "
+                "What was imported before stays; import the whole file to go on."
+            ) from error
+
+    def _picked(self, record: list[str]) -> tuple[str, ...]:
+        return self._pick([*record, ""])  # the last is what a column that is not mapped reads
 
     def _header(self) -> list[str]:
         try:
-            header = next(self._reader, None)
+            header = self._records.header()
         except (EOFError, OSError, zlib.error, UnicodeError, csv.Error) as error:
             raise UnusableInput(f"{self._path} can not be read: {error}.") from error
         if not header:
@@ -135,11 +133,6 @@ class ExportFile:
             raise UnusableInput(f"{self._path} has {fault}; its columns are: {', '.join(header)}.")
         return header.index(name)
 
-    def _wrong_width(self, line: int, width: int) -> Problem:
-        return Problem(
-            line, "error", "wrong-columns", "", f"has {width} columns, the header has {self._width}"
-        )
-
 
 @contextmanager
 def open_export(path: Path, form: FileFormat, columns: tuple[str | None, ...]) -> Iterator[ExportFile]:
@@ -150,6 +143,24 @@ def open_export(path: Path, form: FileFormat, columns: tuple[str | None, ...]) -
         raise UnusableInput(f"{path}: {error.strerror}.") from error
     with raw:
         yield ExportFile(raw, path, form, columns)
+
+
+def _bytes(record: list[str]) -> bytes | None:
+    """All cells of a record; None when one holds a NUL or a byte that is not in the file's encoding."""
+    try:
+        data = "\0".join(record).encode()
+    except UnicodeEncodeError:  # undecodable bytes were read as lone surrogates
+        return None
+    return data if data.count(b"\0") == len(record) - 1 else None
+
+
+def _improper(line: int, cells: tuple[str, ...]) -> Problem | None:
+    if any("\0" in cell for cell in cells):
+        return Problem(line, "error", "nul-character", "", "holds a NUL character")
+    if _bytes(list(cells)) is None:
+        message = "holds bytes that are not in the encoding of the mapping"
+        return Problem(line, "error", "invalid-encoding", "", message)
+    return None
 
 
 def _text(raw: BinaryIO, encoding: str) -> TextIOWrapper:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+from domain.account import OpenAccount
 from domain.errors import Refusal, UnknownDeal
 from domain.event import Actor
 from infra.connection import LogConnection
@@ -19,7 +20,7 @@ from infra.streams import load_streams
 from workers.importer.activities import ActivityPlanner
 from workers.importer.history import HistoryPlanner
 from workers.importer.mapping import History, Mapping
-from workers.importer.opening import FirstValues
+from workers.importer.opening import FirstValues, Opener
 from workers.importer.place import Place
 from workers.importer.plan import Plan, Source
 from workers.importer.playbook import ensure_playbook
@@ -113,6 +114,7 @@ class _Run:
         self._summary = summary
         self._report = report
         self._named: set[str] = set()
+        self._on_their_way: set[UUID] = set()
 
     def all(self, export: ExportFile, progress: Callable[[Progress], None]) -> ImportSummary:
         summary, started = self._summary, time.perf_counter()
@@ -135,16 +137,16 @@ class _Run:
         """The requests of one chunk after the other; what is needed to account for the answers waits in `planned`."""
         for chunk in _chunks(export.rows(self._summary.source, self._summary.kind)):
             rows = [r for r in chunk if isinstance(r, Row)]
-            fresh = self._not_in_ledger(rows)
+            fresh = self._not_taken(rows)
             planned.append(_Planned(chunk, rows, len(rows) - len(fresh), self._plan(fresh)))
             yield planned[-1].plan.requests
 
     def _account(self, done: "_Planned", answers: list[Result | Refusal]) -> None:
         summary, plan = self._summary, done.plan
         problems = [r for r in done.chunk if isinstance(r, Problem)] + plan.problems
-        for row, answer in zip(plan.rows, answers, strict=True):
+        for row, request, answer in zip(plan.rows, plan.requests, answers, strict=True):
             if isinstance(answer, Refusal):
-                problems.append(self._refused(row, answer))
+                problems.append(self._refused(row, request, answer))
             else:
                 self._count(answer)
         self._named.update(row.deal for row in done.rows)
@@ -160,17 +162,29 @@ class _Run:
         if problems:
             gc.collect(0)
 
-    def _not_in_ledger(self, rows: list[Row]) -> list[Row]:
-        """Rows of an earlier import must not even be planned: the deal has moved on since."""
+    def _not_taken(self, rows: list[Row]) -> list[Row]:
+        """Rows of an earlier import must not even be planned: the deal has moved on since.
+
+        Nor must rows whose id the file names twice. The chunk before may not be in the ledger yet, and in a dry
+        run no chunk ever is.
+        """
         keys = [row.key for row in rows]
         known = {
             key for (key,) in self._connection.run(lambda conn: conn.execute(_IN_LEDGER, [keys]).fetchall())
         }
-        return [row for row in rows if row.key not in known] if known else rows
+        before = self._on_their_way
+        taken = known | before
+        fresh: dict[UUID, Row] = {}
+        for row in rows:
+            if row.key not in taken:
+                fresh.setdefault(row.key, row)
+        self._on_their_way = before | fresh.keys() if self._summary.dry_run else set(fresh)
+        return list(fresh.values())
 
     def _plan(self, rows: list[Row]) -> Plan:
         if isinstance(self._planner, HistoryPlanner) and rows:
             self._look_up(rows, self._planner.places)
+            self._look_up_accounts(self._planner.opener, rows)
         return self._planner.plan(rows, self._connection.now())
 
     def _look_up(self, rows: list[Row], places: dict[UUID, Place]) -> None:
@@ -187,6 +201,12 @@ class _Run:
             streams = self._connection.run(lambda conn: load_streams(conn, list(missing)))
             places.update((i, Place.of(stream)) for i, stream in streams.items() if stream.version)
 
+    def _look_up_accounts(self, opener: Opener, rows: list[Row]) -> None:
+        """Which of the accounts that the rows may open are open already."""
+        if missing := opener.accounts_of(rows):
+            streams = self._connection.run(lambda conn: load_streams(conn, list(missing)))
+            opener.accounts.update(i for i, stream in streams.items() if stream.version)
+
     def _count(self, answer: Result) -> None:
         summary = self._summary
         if not summary.dry_run:
@@ -197,10 +217,13 @@ class _Run:
             summary.events += len(item.event_ids)
             summary.opened += item.command == "open-deal"
 
-    def _refused(self, row: Row, refusal: Refusal) -> Problem:
+    def _refused(self, row: Row, request: Request, refusal: Refusal) -> Problem:
         """A refusal that planning did not foresee: where the deal stands is not what we believed."""
         if isinstance(self._planner, HistoryPlanner) and not self._summary.dry_run:
             self._planner.places.pop(self._source.deal_id(row), None)
+            self._planner.opener.accounts.difference_update(
+                command.account_id for command in request.commands if isinstance(command, OpenAccount)
+            )
         if isinstance(refusal, UnknownDeal):
             message = f"there is no deal {row.deal} of {self._source.name}; import its history first"
         else:

@@ -93,6 +93,17 @@ class SharedMovement(msgspec.Struct, frozen=True):
     team: float
 
 
+class TestedWeek(msgspec.Struct, frozen=True):
+    """One weekly forecast of the walk-forward test: what each candidate said, and what came of it, in the currency.
+
+    `actual` holds the expectation of deals that are still open.
+    """
+
+    at: datetime
+    actual: float
+    forecasts: dict[str, float]
+
+
 class Record(msgspec.Struct, frozen=True):
     """What is kept: the answer, and everything that it takes to compute it again."""
 
@@ -105,6 +116,7 @@ class Record(msgspec.Struct, frozen=True):
     replicates: int
     libraries: dict[str, str]
     spreads: dict[str, SharedMovement]
+    tested: tuple[TestedWeek, ...]
 
     def keep(self, conn: Connection[Any]) -> None:
         """Store it."""

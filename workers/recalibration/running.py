@@ -16,7 +16,7 @@ from domain.recalibration.band import Spread, errors_by_team, estimate_spread
 from domain.recalibration.candidate import Candidate, Fitted
 from domain.recalibration.columns import Floats, ints
 from domain.recalibration.folds import Unit, folds
-from domain.recalibration.landmarks import microseconds, week_ends
+from domain.recalibration.landmarks import EPOCH, microseconds, week_ends
 from domain.recalibration.rate_table import Current
 from domain.recalibration.rates import AGES, Rates
 from domain.recalibration.recalibrate import STANDARD, Recalibration, Result, recalibrate
@@ -36,6 +36,7 @@ from workers.recalibration.record import (
     Record,
     SharedMovement,
     StageEvidence,
+    TestedWeek,
     fraction,
 )
 
@@ -90,6 +91,7 @@ def run_recalibration(url: str, asked: Asked, progress: Progress = lambda *_: No
         replicates=asked.replicates,
         libraries={name: metadata.version(name) for name in ("dealtrace", "numpy", "scipy")},
         spreads={name: _spread(found.walk, name) for name in found.results},
+        tested=_tested(found.walk, list(found.results), known.decimals),
     )
     with closing(Session.open(url, "dealtrace recalibration")) as session:
         record.keep(session)
@@ -173,6 +175,24 @@ def _spread(walk: Walk, name: str) -> SharedMovement:
         errors_by_team(walk.unit[tested], rows.team, rows.amount, chance[tested], walk.outcome[tested])
     )
     return SharedMovement(spread.common, spread.team)
+
+
+def _tested(walk: Walk, names: list[str], decimals: int) -> tuple[TestedWeek, ...]:
+    """Per week the forecasts of those candidates that could forecast all of it, and the actual."""
+    scale = 10.0**decimals
+    found = []
+    for at in np.unique(walk.rows.at).tolist():
+        here = walk.rows.at == at
+        amount = walk.rows.amount[here] / scale
+        said = {name: float((amount * walk.chance[name][here]).sum()) for name in names}
+        found.append(
+            TestedWeek(
+                at=EPOCH + timedelta(microseconds=at),
+                actual=round(float((amount * walk.outcome[here]).sum()), decimals),
+                forecasts={n: round(value, decimals) for n, value in said.items() if not np.isnan(value)},
+            )
+        )
+    return tuple(found)
 
 
 class _Counter:
