@@ -117,7 +117,7 @@ class NoParams(Params):
 class OneFunnel(Params):
     """The funnel of that key."""
 
-    funnel: Key
+    funnel: Annotated[Key, Field(description="The key of the funnel.")]
 
 
 class SnapshotParams(OneFunnel, TwoClocks, Filters):

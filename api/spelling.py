@@ -13,7 +13,7 @@ _UNCOUNTED = ("version", "epoch")
 """Numbers that name something instead of counting it."""
 _AMOUNTS = (
     "amount", "won", "won_per_head", "f1_open", "f2_open", "f1_final", "f2_final", "difference", "actual",
-    "f1_before", "f1_after", "f2_before", "f2_after",
+    "f1_before", "f1_after", "f2_before", "f2_after", "f2", "p10", "p50", "p90",
 )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """One batch of events into one projection's tables, in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from psycopg import Connection
 
 from domain.event import Recorded
 from infra.failpoints import failpoint
+from projections.engine.apart import Late, is_of_the_rows, late_of, write_apart
 from projections.engine.checkpoints import Checkpoint, Moves, lock, move
 from projections.engine.description import Projection
 from projections.engine.folding import Folded, Gap, Rows, by_key, fold_key
@@ -23,6 +24,10 @@ class Batch(msgspec.Struct, frozen=True):
     after: int
     upto: int
     events: Sequence[Recorded]
+
+
+class _Unwritable(Exception):
+    """The rows of some key can not be written; nothing of the batch was."""
 
 
 def apply_batch(
@@ -40,12 +45,22 @@ def apply_batch(
         )
     if batch.upto <= checkpoint.position:
         return checkpoint
+    try:
+        return _apply_whole(conn, projection, checkpoint, batch)
+    except _Unwritable:
+        return _apply_whole(conn, projection, checkpoint, batch, apart=True)
+
+
+def _apply_whole(
+    conn: Connection[Any], projection: Projection, checkpoint: Checkpoint, batch: Batch, *, apart: bool = False
+) -> Checkpoint:
+    """One transaction; `apart` with savepoints, which find the keys whose rows can not be written."""
     with conn.transaction():
         # A projection can be made again from the log, and the checkpoint is lost with the rows: no need to wait for
         # the disk.
         conn.execute("SET LOCAL synchronous_commit = off")
         lock(conn, checkpoint)
-        moves = _apply(conn, projection, checkpoint, _own_events(checkpoint, batch), batch.upto)
+        moves = _apply(conn, projection, checkpoint, _own_events(checkpoint, batch), batch.upto, apart)
         moved = move(conn, checkpoint, batch.upto, moves)
         failpoint("projection.before_commit", conn)
     failpoint("projection.after_commit", conn)
@@ -73,7 +88,12 @@ def _own_events(checkpoint: Checkpoint, batch: Batch) -> list[Recorded]:
 
 
 def _apply(
-    conn: Connection[Any], projection: Projection, checkpoint: Checkpoint, own: list[Recorded], upto: int
+    conn: Connection[Any],
+    projection: Projection,
+    checkpoint: Checkpoint,
+    own: list[Recorded],
+    upto: int,
+    apart: bool,
 ) -> Moves:
     generation = checkpoint.generation
     handled = [e for e in own if e.topic in projection.topics]
@@ -81,15 +101,23 @@ def _apply(
     waiting = parked_keys(conn, projection, generation, list(groups)) if checkpoint.parked else set()
     heads = load_heads(conn, projection, generation, [k for k in groups if k not in waiting])
     folded: dict[UUID, Folded] = {}
-    late: list[tuple[Recorded, str | None]] = []
+    late: Late = []
     for key, events in groups.items():
         if key in waiting:
             late.extend((event, None) for event in events)
             continue
         head, streams = heads.get(key, (None, {}))
-        result = folded[key] = fold_key(projection, head, streams, events)
-        late.extend((e, None if i else result.error) for i, e in enumerate(result.parked))
-    write(conn, projection, generation, folded)
+        folded[key] = fold_key(projection, head, streams, events)
+    if apart:
+        late += write_what_can_be(conn, projection, generation, folded, groups)
+    else:
+        try:
+            write(conn, projection, generation, folded)
+        except Exception as error:
+            if is_of_the_rows(error):
+                raise _Unwritable from error
+            raise
+        late += [one for result in folded.values() if result.parked for one in late_of(result)]
     park(conn, projection, generation, late)
     applied = len(handled) - len(late)
     return Moves(
@@ -98,6 +126,22 @@ def _apply(
         parked=len(late),
         elsewhere=upto - checkpoint.position - len(own),
     )
+
+
+def write_what_can_be(
+    conn: Connection[Any],
+    projection: Projection,
+    generation: int,
+    folded: dict[UUID, Folded],
+    events: Mapping[UUID, Sequence[Recorded]],
+) -> Late:
+    """Write the folds of some keys onto what they hold already; what of their events is to park."""
+
+    def refold(key: UUID, fewer: Sequence[Recorded]) -> Folded:
+        head, streams = load_heads(conn, projection, generation, [key]).get(key, (None, {}))
+        return fold_key(projection, head, streams, fewer)
+
+    return write_apart(conn, folded, events, refold, lambda part: write(conn, projection, generation, part))
 
 
 def write(conn: Connection[Any], projection: Projection, generation: int, folded: dict[UUID, Folded]) -> None:

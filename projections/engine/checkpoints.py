@@ -1,6 +1,6 @@
 """How far each generation of each projection has come, and on which log."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from psycopg import Connection
 
 from infra.event_store import Head, read_head
 from projections.engine.description import Projection
-from projections.engine.tables import create_tables, index_statements, show
+from projections.engine.tables import create_tables, index_statements, show, shown
 
 State = Literal["building", "live", "retired"]
 
@@ -63,11 +63,15 @@ class Moves(msgspec.Struct, frozen=True):
 
 
 def ensure(conn: Connection[Any], projections: Iterable[Projection], slices: int = 1) -> None:
-    """Give every projection of this release its tables, views and checkpoints, if it has none yet."""
+    """Give every projection of this release its tables and checkpoints, if it has none yet.
+
+    Its views, and with them answers, come once it has caught up with the log for the first time: `show_reached`.
+    """
     head = read_head(conn)
     wanted = {(p.name, p.version): p for p in projections}
     known = _versions(conn)
     if wanted.keys() <= known:
+        show_reached(conn, list(wanted.values()), head, head.position)
         return
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
@@ -78,8 +82,22 @@ def ensure(conn: Connection[Any], projections: Iterable[Projection], slices: int
             for table in projection.tables:
                 for statement in index_statements(projection, table, 1):
                     conn.execute(statement)
-            show(conn, projection, 1)
             start(conn, projection, 1, "live", head, slices)
+    show_reached(conn, list(wanted.values()), head, head.position)
+
+
+def show_reached(conn: Connection[Any], projections: Sequence[Projection], head: Head, target: int) -> None:
+    """Let those projections answer that have none of their views yet and have reached the target on this log."""
+    unseen = {p.name for p in projections} - shown(conn, projections)
+    for projection in projections:
+        if projection.name not in unseen:
+            continue
+        with conn.transaction():
+            conn.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+            live = checkpoints(conn, [projection], "live")
+            ours = all((c.log_id, c.epoch) == (head.log_id, head.epoch) for c in live)
+            if live and ours and min(c.position for c in live) >= target:
+                show(conn, projection, live[0].generation)
 
 
 def _versions(conn: Connection[Any]) -> set[tuple[str, int]]:

@@ -15,9 +15,10 @@ from psycopg import Connection
 from domain.event import Recorded
 from infra.failpoints import failpoint
 from infra.log_reader import read_range, read_streams
+from projections.engine.apart import Late, write_apart
 from projections.engine.connecting import connect
 from projections.engine.description import Projection, Table
-from projections.engine.folding import Rows, by_key, fold_key
+from projections.engine.folding import Folded, Rows, by_key, fold_key
 from projections.engine.parking import park
 from projections.engine.partitions import companions_of, slice_of
 from projections.engine.rebuild_plan import Plan
@@ -127,34 +128,42 @@ def _fold_range(
     generation, slices = plan.generations[projection.name], plan.slices[projection.name]
     topics = projection.topics
     counts = [[0, 0, 0] for _ in range(slices)]
-    rows, heads = Rows(projection), []
-    late: list[tuple[Recorded, str | None]] = []
+    handled: dict[UUID, list[Recorded]] = {}
     for key, events in groups.items():
+        own = [e for e in events if e.topic in topics]
         count = counts[slice_of(key, slices)]
-        handled = [e for e in events if e.topic in topics]
-        count[1] += len(events) - len(handled)
-        if not handled:
-            continue
-        folded = fold_key(projection, None, {}, handled)
-        rows.add(folded.written)
-        if folded.head is not None:
-            heads.append((folded.head, folded.streams))
-        count[0] += len(handled) - len(folded.parked)
-        if folded.parked:
-            count[2] += len(folded.parked)
-            late.extend((e, None if i else folded.error) for i, e in enumerate(folded.parked))
-    _copy(conn, projection, generation, rows, heads)
+        count[0] += len(own)
+        count[1] += len(events) - len(own)
+        if own:
+            handled[key] = own
+    late = _write_range(conn, projection, generation, handled)
+    for event, _ in late:
+        count = counts[slice_of(event.meta.partition_key, slices)]
+        count[0] -= 1
+        count[2] += 1
     park(conn, projection, generation, late)
     return counts
 
 
+def _write_range(
+    conn: Connection[Any], projection: Projection, generation: int, handled: dict[UUID, list[Recorded]]
+) -> Late:
+    """Fold keys from their beginning and write what came of it; what parks."""
+
+    def fold(_key: UUID, events: Sequence[Recorded]) -> Folded:
+        return fold_key(projection, None, {}, events)
+
+    folded = {key: fold(key, events) for key, events in handled.items()}
+    return write_apart(conn, folded, handled, fold, lambda part: _copy(conn, projection, generation, part))
+
+
 def _copy(
-    conn: Connection[Any],
-    projection: Projection,
-    generation: int,
-    rows: Rows,
-    heads: list[tuple[Any, dict[UUID, int]]],
+    conn: Connection[Any], projection: Projection, generation: int, folded: dict[UUID, Folded]
 ) -> None:
+    rows = Rows(projection)
+    for result in folded.values():
+        rows.add(result.written)
+    heads = [(result.head, result.streams) for result in folded.values() if result.head is not None]
     if projection.head and heads:
         as_record = head_record(projection.head)
         copy_in(conn, projection, projection.head, generation, (as_record(*h) for h in heads))

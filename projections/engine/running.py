@@ -14,7 +14,7 @@ from infra.log_reader import read_window
 from infra.metrics import BATCH_SECONDS
 from projections.engine.applying import Batch, apply_batch
 from projections.engine.catalogue import chosen
-from projections.engine.checkpoints import Moved, checkpoints, ensure, refuse_foreign
+from projections.engine.checkpoints import Moved, checkpoints, ensure, refuse_foreign, show_reached
 from projections.engine.connecting import connected
 from projections.engine.description import Projection
 
@@ -83,4 +83,6 @@ def step(
     BATCH_SECONDS.observe(time.perf_counter() - began)
     if tracing.is_on():
         tracing.projected(batch.events, [c.projection for c in together], began)
+    if upto == target:
+        show_reached(conn, [by_name[c.projection] for c in together], head, target)
     return min(c.position for c in checkpoints(conn, wanted, "live"))

@@ -1,5 +1,6 @@
 """The physical tables of a generation, and the views by which queries name the live one."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from psycopg import Connection, sql
@@ -48,6 +49,16 @@ def show(conn: Connection[Any], projection: Projection, generation: int) -> None
                 projection.view(table.name), projection.physical(table, generation)
             )
         )
+
+
+def shown(conn: Connection[Any], projections: Iterable[Projection]) -> set[str]:
+    """The names of those projections that have their views."""
+    views = [(p.name, p.view(t.name).as_string(conn)) for p in projections for t in p.tables]
+    missing = conn.execute(
+        "SELECT projection FROM unnest(%s::text[], %s::text[]) AS w(projection, view) WHERE to_regclass(view) IS NULL",
+        [[name for name, _ in views], [view for _, view in views]],
+    ).fetchall()
+    return {name for name, _ in views} - {name for (name,) in missing}
 
 
 def drop_tables(conn: Connection[Any], projection: Projection, generation: int) -> None:

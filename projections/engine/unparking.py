@@ -6,7 +6,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from infra.log_reader import read_at
-from projections.engine.applying import write
+from projections.engine.applying import write_what_can_be
 from projections.engine.checkpoints import Checkpoint, Moves, checkpoints, lock, move
 from projections.engine.description import Projection
 from projections.engine.folding import fold_key
@@ -43,9 +43,8 @@ def _unpark_key(conn: Connection[Any], projection: Projection, generation: int, 
     events = read_at(conn, positions)
     head, streams = load_heads(conn, projection, generation, [key]).get(key, (None, {}))
     folded = fold_key(projection, head, streams, events)
-    write(conn, projection, generation, {key: folded})
+    still = write_what_can_be(conn, projection, generation, {key: folded}, {key: events})
     release(conn, projection, generation, positions)
-    still = [(e, None if i else folded.error) for i, e in enumerate(folded.parked)]
     park(conn, projection, generation, still)
     freed = len(positions) - len(still)
     return Moves(applied=freed, parked=-freed)

@@ -1,6 +1,8 @@
 """Importing from the command line: bad rows named, nothing written by a dry run, exit codes that tell."""
 
 import csv
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,23 @@ def test_a_dry_run_writes_nothing(dealtrace: Program, export: Path) -> None:
     assert "would append 2 events" in said.err
     assert "nothing was written" in said.err
     assert dealtrace("log", "--format", "json").json["position"] == before
+
+
+def test_an_interrupted_import_says_that_running_it_again_goes_on(dealtrace: Program, tmp_path: Path) -> None:
+    dealtrace("migrate")
+    pipe = tmp_path / "export.csv"
+    os.mkfifo(pipe)
+    process = dealtrace.start("import", "history", str(pipe), "--mapping", MAPPING)
+    with pipe.open("w", encoding="utf-8") as export:  # opens when the import has come to read it
+        export.write(HEADER + GOOD)
+        export.flush()
+        os.kill(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-2:] == [
+        "error: Interrupted; the rows that were committed stay.",
+        "hint: run the same command again to go on",
+    ]
 
 
 def test_a_file_that_is_no_export_is_wrong_usage(dealtrace: Program, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.cli.conftest import Program
 
+pytestmark = pytest.mark.slow
+
 CUT = "2011-11-15"
 CAME_IN = 4_121_067
 """What the deals open at the cut had brought in by the end of the data."""
@@ -88,6 +90,14 @@ def test_the_digest_is_the_same_after_a_rebuild_and_with_another_seed(
     assert again["record"] != record["record"]
     rates = [[r["rate"] for r in c["rates"]] for c in again["candidates"]]
     assert rates == [[r["rate"] for r in c["rates"]] for c in record["candidates"]]
+
+
+def test_the_report_is_one_file_and_replaces_none(loan_funnel: Program, record: dict[str, Any]) -> None:
+    asked = ("rates", "report", record["record"], "--out", "report.html")
+    assert loan_funnel(*asked).code == 0
+    page = (loan_funnel.folder / "report.html").read_text(encoding="utf-8")
+    assert record["reason"] in page
+    assert loan_funnel(*asked).code == 2
 
 
 def test_an_unknown_record_candidate_or_funnel_is_named(loan_funnel: Program, record: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from datetime import date
 from decimal import Decimal
 
+from infra.ids import imported_id
 from infra.vault import read_texts
 
 
@@ -62,7 +63,23 @@ def test_rows_of_the_moment_of_creation_tell_what_the_deal_was_opened_with(impor
     assert (opened.external.source, opened.external.id) == ("crm", "1")
     texts = importing.log.run(lambda conn: read_texts(conn, [opened.name.id]))
     assert list(texts.values()) == ["Pumps"]
-    assert (summary.rows, summary.events, importing.count("import_ledger")) == (5, 1, 5)
+    assert (summary.rows, summary.events, importing.count("import_ledger")) == (5, 2, 5)  # the account, too
+
+
+def test_an_account_is_opened_once_with_what_the_source_calls_it(importing):
+    def deal(n: int, account: str) -> str:
+        at = f"{n},2026-01-0{n}T09:00Z,"
+        return f"{at},created,,First\n{at},Account,,{account}\n"
+
+    importing.rows(deal(1, "acme") + deal(2, "acme"))
+    importing.rows(deal(3, "acme") + deal(4, "other"))
+
+    opened = [r for r in importing.recorded() if r.topic == "account.opened"]
+    assert [(r.stream_id, r.event.external.source, r.event.external.id) for r in opened] == [
+        (imported_id("account", "crm", "acme"), "crm", "acme"),
+        (imported_id("account", "crm", "other"), "crm", "other"),
+    ]
+    assert [r.meta.occurred_at.day for r in opened] == [1, 4]
 
 
 def test_deals_of_one_account_have_the_same_account_id(importing):

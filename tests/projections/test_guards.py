@@ -1,8 +1,10 @@
 """What stops the engine, what parks, and what goes on all the same."""
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -90,6 +92,61 @@ def test_a_fold_that_raises_parks_its_key_and_nothing_else(
         assert digest(conn, projection) == replay(log, [projection])[projection.name]
 
 
+def unwritable_at_the_bad_amount(projection: Projection, mistake: Callable[[object, Out], object]) -> Projection:
+    """The projection, with a fold whose rows of one event no table takes."""
+
+    def fold(head: object, e: Recorded, out: Out) -> object:
+        after = projection.fold(head, e, out)
+        if e.stream_id == BAD and isinstance(e.event, AmountRevised):
+            return mistake(after, out)
+        return after
+
+    return msgspec.structs.replace(projection, fold=fold)
+
+
+def says_nul(head: object, _: Out) -> object:
+    return msgspec.structs.replace(head, external_id="a\0b")  # type: ignore[type-var]
+
+
+def says_it_twice(head: object, out: Out) -> object:
+    out.insert(out.written[-1])
+    return head
+
+
+@pytest.mark.parametrize("rebuilt", [False, True], ids=["live", "rebuilt"])
+@pytest.mark.parametrize(
+    ("projection", "mistake", "error"),
+    [
+        (DEALS, says_nul, "NUL|UntranslatableCharacter|CharacterNotInRepertoire"),
+        (TIMELINE, says_it_twice, "ValueError: two rows"),
+    ],
+    ids=["refused by the database", "the same row twice"],
+)
+@pytest.mark.parametrize("batch", [1, 3, 100])
+def test_rows_that_can_not_be_written_park_their_key_and_nothing_else(
+    playground: Playground,
+    projection: Projection,
+    mistake: Callable[[object, Out], object],
+    error: str,
+    batch: int,
+    rebuilt: bool,
+) -> None:
+    log, broken = two_deals(), unwritable_at_the_bad_amount(projection, mistake)
+    playground.holding(log)
+    if rebuilt:
+        rebuild(playground.app_url, projections=[broken], processes=1, range_events=batch)
+    run_to_head(playground.app_url, projections=[broken], batch_events=batch)
+    with playground.connected() as conn:
+        (now,) = status(conn, [broken])
+        assert (now.parked_keys, now.parked_events, now.applied, now.ignored) == (1, 3, 5, 2)
+        (first, *behind) = conn.execute("SELECT position, error FROM projection.parked ORDER BY 1").fetchall()
+        assert (first[0], behind) == (6, [(8, None), (10, None)])
+        assert re.search(error, first[1])
+        assert unpark(conn, broken) == 0
+        assert unpark(conn, projection) == 3
+        assert digest(conn, projection) == replay(log, [projection])[projection.name]
+
+
 def test_while_a_key_waits_the_others_go_on(playground: Playground) -> None:
     log, broken = two_deals(), failing_at_the_bad_amount(DEALS)
     playground.holding(log)
@@ -165,6 +222,18 @@ def test_a_checkpoint_ahead_of_the_log_is_refused(playground: Playground) -> Non
         conn.execute("UPDATE dealtrace.log_head SET position = 9")
     with pytest.raises(ForeignLog, match="at position 10 .* at position 9"):
         run_to_head(playground.app_url)
+
+
+def test_a_projection_answers_from_when_it_has_caught_up_for_the_first_time(playground: Playground) -> None:
+    log = two_deals()
+    playground.holding(log)
+    with playground.connected() as conn:
+        ensure(conn, [DEALS])
+        step(conn, [DEALS], read_head(conn), 10, batch_events=6)
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            deal(conn, GOOD)
+        step(conn, [DEALS], read_head(conn), 10, batch_events=6)
+        assert deal(conn, GOOD) is not None
 
 
 def test_who_lost_the_race_changes_nothing(playground: Playground) -> None:

@@ -114,7 +114,9 @@ class ExportFile:
             ) from error
 
     def _picked(self, record: list[str]) -> tuple[str, ...]:
-        return self._pick([*record, ""])  # the last is what a column that is not mapped reads
+        return cast(
+            "tuple[str, ...]", self._pick([*record, ""])
+        )  # "" is what a column that is not mapped reads
 
     def _header(self) -> list[str]:
         try:

@@ -58,10 +58,17 @@ class PipelineFigures(msgspec.Struct, frozen=True):
     unrated: int
 
 
-class StagePipeline(PipelineFigures, frozen=True):
+class StagePipeline(msgspec.Struct, frozen=True):
     """The same in one stage."""
 
     stage: str
+    deals: int
+    amount: str
+    f2: str
+    p10: str
+    p50: str
+    p90: str
+    unrated: int
 
 
 class DealPipeline(msgspec.Struct, frozen=True):
@@ -185,7 +192,7 @@ class _Shown:
             position=known.position,
             total=PipelineFigures(*self._figures(everything, f2.total)),
             stages=tuple(
-                StagePipeline(*self._figures(here, value), stage)
+                StagePipeline(stage, *self._figures(here, value))
                 for stage, here, value in zip(stages, by_stage, f2.per_stage, strict=True)
             ),
             deals=tuple(
