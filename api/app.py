@@ -134,5 +134,6 @@ async def _database_away(request: Request, _: Exception) -> Response:
 
 async def _not_projected(request: Request, _: Exception) -> Response:
     return problems.response(
-        NotReady("The projections have not begun: is the projector running?"), request.scope
+        NotReady("The projections have not caught up with the log yet: is the projector running?"),
+        request.scope,
     )

@@ -5,7 +5,6 @@ A model takes texts as they come from a query string or from options, and says w
 
 import re
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -21,7 +20,7 @@ from pydantic import (
 
 from domain.command import Key
 from domain.deal import Status
-from domain.money import MAX_DIGITS
+from domain.money import MAX_DIGITS, PlainDecimal
 from domain.playbook import MacroStage
 from projections.deals import SortKey
 
@@ -59,7 +58,7 @@ Moment = Annotated[
 ]
 """A time, RFC 3339 with an offset; at most microseconds."""
 
-Amount = Annotated[Decimal, Field(ge=0, max_digits=MAX_DIGITS, allow_inf_nan=False)]
+Amount = Annotated[PlainDecimal, Field(ge=0, max_digits=MAX_DIGITS, allow_inf_nan=False)]
 """An amount in the reporting currency."""
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_plain_text)]

@@ -28,11 +28,28 @@ class Personal:
     """Marks a command's text field as personal data: it goes to the vault, events hold a `TextRef`."""
 
 
+# C0 without tab and line feed, DEL and C1; bidirectional overrides, embeddings and isolates, which show another text
+# than what stands there; Unicode's own line ends; surrogates and noncharacters, which are no text.
+_NEVER = "".join(
+    f"{chr(first)}-{chr(last)}"
+    for first, last in [
+        (0x00, 0x08), (0x0B, 0x1F), (0x7F, 0x9F), (0x2028, 0x202E), (0x2066, 0x2069), (0xD800, 0xDFFF),
+        (0xFDD0, 0xFDEF), *((plane + 0xFFFE, plane + 0xFFFF) for plane in range(0, 0x110000, 0x10000)),
+    ]
+)  # fmt: skip
+_UNPRINTABLE = re.compile(f"[{_NEVER}]")
+
+
 def _printable(text: str) -> str:
-    if any(ord(c) < 32 and c not in "\n\t" for c in text) or "\x7f" in text:
+    if _UNPRINTABLE.search(text):
         raise ValueError("must not contain control characters")
-    text.encode("utf-8")  # a lone surrogate is no text
     return text
+
+
+def _one_line(text: str) -> str:
+    if "\n" in text or "\t" in text:
+        raise ValueError("must not contain control characters")
+    return _printable(text)
 
 
 Key = Annotated[
@@ -41,7 +58,7 @@ Key = Annotated[
 """Names a funnel, a stage, a kind: lower-case letters, digits and underscores."""
 
 Label = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_printable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_one_line)
 ]
 """A short text that is not personal: a product line, a region, a user id."""
 
@@ -64,6 +81,20 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+def _within_reach(day: date) -> date:
+    if not 1900 <= day.year <= 2200:
+        raise ValueError("must lie between the years 1900 and 2200")
+    return day
+
+
+_SHAPE = {
+    date: re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}"),
+    datetime: re.compile(
+        r"[0-9]{4}-(?!.*[.,][0-9]{7}).*"
+    ),  # what is finer than a microsecond would be cut off
+}
+
+
 def _written_out(kind: type[date]) -> Callable[[object], object]:
     """Reads the text of a date or time, also where texts are otherwise not taken for anything else.
 
@@ -74,8 +105,9 @@ def _written_out(kind: type[date]) -> Callable[[object], object]:
     def read(value: object) -> object:
         if isinstance(value, date):
             return value
-        if not isinstance(value, str) or value[4:5] != "-":
-            raise ValueError("must be written as in RFC 3339, such as 2026-03-02 or 2026-03-02T09:30:00Z")
+        if not isinstance(value, str) or not _SHAPE[kind].fullmatch(value):
+            example = "2026-03-02" if kind is date else "2026-03-02T09:30:00Z, with microseconds at most"
+            raise ValueError(f"must be written as in RFC 3339, such as {example}")
         try:
             return text.validate_python(value)
         except ValidationError:
@@ -87,7 +119,9 @@ def _written_out(kind: type[date]) -> Callable[[object], object]:
 Moment = Annotated[AwareDatetime, BeforeValidator(_written_out(datetime)), AfterValidator(_utc)]
 """A point in time, with its offset; kept in UTC."""
 
-Day = Annotated[date, BeforeValidator(_written_out(date)), Field(examples=["2026-06-30"])]
+Day = Annotated[
+    date, BeforeValidator(_written_out(date)), AfterValidator(_within_reach), Field(examples=["2026-06-30"])
+]
 """A day of the calendar."""
 
 

@@ -85,4 +85,3 @@ def _type(hint: Any, parts: dict[str, type]) -> str:
         parts[hint.__name__] = hint
         return f"[{hint.__name__}](#{hint.__name__.lower()})"
     return _WORDS[hint]
-

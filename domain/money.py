@@ -1,10 +1,11 @@
 """Money: a decimal amount in an ISO 4217 currency."""
 
+import re
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 # ISO 4217 (2024): active codes by the number of decimal places of their minor unit.
 _TWO = """AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF
@@ -69,12 +70,28 @@ def _is_currency(code: str) -> str:
 Currency = Annotated[str, AfterValidator(_is_currency), Field(examples=["EUR"], pattern="^[A-Z]{3}$")]
 
 
+_PLAIN = re.compile(r"[0-9]+(\.[0-9]+)?")
+_LONGEST = 40
+
+
+def _written_plainly(value: Any) -> Any:
+    if isinstance(value, str) and (len(value) > _LONGEST or not _PLAIN.fullmatch(value)):
+        raise ValueError("must be written in plain digits, such as 12500.00")
+    return value
+
+
+PlainDecimal = Annotated[Decimal, BeforeValidator(_written_plainly)]
+"""A decimal that is not negative; as a text, digits with at most one point, without exponent, sign or separators."""
+
+
 class MoneyInput(BaseModel):
     """An amount of money from outside: a decimal string (preferred) or number, and its currency."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    amount: Annotated[Decimal, Field(ge=0, max_digits=MAX_DIGITS, allow_inf_nan=False, examples=["12500.00"])]
+    amount: Annotated[
+        PlainDecimal, Field(ge=0, max_digits=MAX_DIGITS, allow_inf_nan=False, examples=["12500.00"])
+    ]
     currency: Currency
 
     def money(self) -> Money:

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection, sql
 
+from domain.errors import UnknownStage
 from domain.money import plain
 from projections.deal_states import TOPICS, DealState, FunnelHead, fold
 from projections.deals import PROJECTION as DEALS
@@ -211,9 +212,15 @@ def cell(
 ) -> list[CellDeal]:
     """A page of the open deals behind a figure of `snapshot` or `rollup`, by falling amount, unknown ones last.
 
-    `after` is (amount, deal_id) of the last deal of the page before. Raises UnknownFunnel.
+    `after` is (amount, deal_id) of the last deal of the page before. Raises UnknownFunnel or UnknownStage.
     """
     wanted: list[sql.Composable] = [sql.SQL("true")]
+    if stage is not None and funnel is not None:
+        known = [s.key for s in stages_at(conn, funnel, as_of, known_at).all]
+        if stage not in known:
+            raise UnknownStage(
+                f"The funnel {funnel!r} has no stage {stage!r}.", field="stage", accepted=", ".join(known)
+            )
     if stage is not None:
         wanted.append(sql.SQL("o.stage = %(stage)s"))
     if macro_stage is not None:

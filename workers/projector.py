@@ -88,7 +88,6 @@ class Projector:
         before = step(conn, self._projections, head, head.position, self._batch_events)
         return before < head.position
 
-
     def _forget(self, conn: Connection[Any]) -> None:
         """Forget some results of commands that are too old, now and then; at once again while there are more."""
         now = time.monotonic()

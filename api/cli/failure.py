@@ -7,11 +7,14 @@ from typer.exceptions import TyperException
 from api.actor import NotLoopback
 from api.refusals import InvalidFields, InvalidParameters, MalformedJson
 from domain.errors import Refusal
+from infra.log_reader import BrokenLog
+from infra.mapper import UnknownTopic, Unreadable
 from infra.migrations import APP_ROLE
 from infra.postgres import ServerError
 from infra.settings import SettingError
 from infra.tracing import TracingMissing
 from projections.engine.checkpoints import ForeignLog
+from projections.engine.folding import Gap
 from workers.importer import UnusableInput
 
 REFUSED, USAGE, INTERRUPTED = 1, 2, 130
@@ -37,7 +40,7 @@ class Told(NamedTuple):
 
 
 def tell(error: BaseException, verb: str) -> Told:
-    """The words for an error of that verb; what nobody foresaw is named by its type."""
+    """The words for an error of that verb; what nobody foresaw is told as it comes."""
     match error:
         case Failure():
             return Told(error.sentence, error.hint, error.exit_code)
@@ -64,6 +67,13 @@ def tell(error: BaseException, verb: str) -> Told:
         case ServerError():
             sentence, _, rest = str(error).partition("\n")
             return Told(_sentence(sentence), rest, REFUSED)
+        case BrokenLog() | Gap() | Unreadable():
+            return Told(
+                _sentence(f"The log is not whole: {error}"), "dealtrace verify names everything", REFUSED
+            )
+        case UnknownTopic():
+            hint = "the log was written by a newer release: use that one, or a later one"
+            return Told(_sentence(str(error)), hint, REFUSED)
         case KeyboardInterrupt():
             return Told("Interrupted.", "", INTERRUPTED)
     return _unforeseen(error)
@@ -93,9 +103,11 @@ def _unforeseen(error: BaseException) -> Told:
             f"DATABASE_OWNER_URL names the owner of the tables, DATABASE_URL the login {APP_ROLE}",
             REFUSED,
         )
-    kind, words = type(error).__name__, (str(error).strip().splitlines() or [""])[0]
+    words = (str(error).strip().splitlines() or ["no words for it"])[0]
     return Told(
-        _sentence(f"{kind}: {words}"), "--debug right after dealtrace shows where it came from", REFUSED
+        _sentence(f"Something unforeseen went wrong: {words}"),
+        "--debug right after dealtrace shows where it came from",
+        REFUSED,
     )
 
 

@@ -35,7 +35,15 @@ def program() -> typer.Typer:
         rich_markup_mode="rich",
     )
     app.callback()(_options)
-    for add in (add_server, add_questions, add_recalibrating, add_actions, add_imports, add_upkeep, add_operating):
+    for add in (
+        add_server,
+        add_questions,
+        add_recalibrating,
+        add_actions,
+        add_imports,
+        add_upkeep,
+        add_operating,
+    ):
         add(app)
     return app
 
@@ -93,7 +101,9 @@ def _verb(arguments: list[str]) -> str:
         if argument.startswith("-") or len(words) == 2:
             break
         words.append(argument)
-    return " ".join(words if words[:1] and words[0] in ("do", "import", "projections", "rates") else words[:1])
+    return " ".join(
+        words if words[:1] and words[0] in ("do", "import", "projections", "rates") else words[:1]
+    )
 
 
 def _stop_on_signals() -> None:

@@ -1,5 +1,6 @@
 """The reporting currency, and the calendar of weeks and periods."""
 
+import re
 from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -55,8 +56,14 @@ class SetCurrency(PlaybookCommand):
     currency: Currency
 
 
+_ZONE = re.compile(r"UTC|[A-Z][A-Za-z_]*(/[A-Za-z0-9_+-]+){1,2}")
+"""What means the same on every machine: not its own `localtime`, and no `Factory`."""
+
+
 def _is_zone(name: str) -> str:
     try:
+        if not _ZONE.fullmatch(name):
+            raise ValueError(name)
         ZoneInfo(name)
     except (OSError, ValueError) as error:  # ZoneInfoNotFoundError is a KeyError on some platforms
         raise ValueError("must be an IANA time zone such as Europe/Berlin") from error

@@ -52,7 +52,12 @@ def apply_batch(
 
 
 def _apply_whole(
-    conn: Connection[Any], projection: Projection, checkpoint: Checkpoint, batch: Batch, *, apart: bool = False
+    conn: Connection[Any],
+    projection: Projection,
+    checkpoint: Checkpoint,
+    batch: Batch,
+    *,
+    apart: bool = False,
 ) -> Checkpoint:
     """One transaction; `apart` with savepoints, which find the keys whose rows can not be written."""
     with conn.transaction():

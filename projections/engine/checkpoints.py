@@ -134,7 +134,7 @@ def refuse_foreign(checkpoint: Checkpoint, head: Head) -> None:
         raise ForeignLog(
             f"{checkpoint.projection} v{checkpoint.version} stands at position {checkpoint.position} of log"
             f" {theirs[0]}, epoch {theirs[1]}, but this is log {ours[0]}, epoch {ours[1]}, at position"
-            f" {head.position}: rebuild it."
+            f" {head.position}."
         )
 
 

@@ -157,9 +157,7 @@ def _write_range(
     return write_apart(conn, folded, handled, fold, lambda part: _copy(conn, projection, generation, part))
 
 
-def _copy(
-    conn: Connection[Any], projection: Projection, generation: int, folded: dict[UUID, Folded]
-) -> None:
+def _copy(conn: Connection[Any], projection: Projection, generation: int, folded: dict[UUID, Folded]) -> None:
     rows = Rows(projection)
     for result in folded.values():
         rows.add(result.written)

@@ -13,6 +13,9 @@ from infra.executor import Executor
 from infra.group_commit import GroupCommit
 from infra.postgres import Server
 from infra.readers import Readers
+from projections.engine.catalogue import catalogue
+from projections.engine.checkpoints import ensure
+from projections.engine.connecting import connect
 from tests.api.conftest import Api, serve
 from tests.api.test_malformed import problem
 
@@ -48,6 +51,21 @@ def test_without_projections_the_server_is_not_ready(database: Server) -> None:
         problem(api.get("/v1/deals"), 503, "not-ready")
         api.catch_up()
         assert api.client.get("/ready").json() == {"position": 0, "missing": []}
+
+
+def test_a_projection_that_has_never_caught_up_is_not_taken_for_an_empty_one(database: Server) -> None:
+    with serve(database) as api:
+        admin = api.as_role("admin")
+        assert admin.post(
+            "/v1/commands", {"commands": [{"command": "set-currency", "currency": "EUR"}]}
+        ).is_success
+        with connect(database.app_url) as conn:
+            ensure(conn, catalogue().values())  # a projector has begun, and not come far
+        answer = api.get("/v1/deals")
+        problem(answer, 503, "not-ready")
+        assert answer.headers["Retry-After"]
+        api.catch_up()
+        assert api.get("/v1/deals").status_code == 200
 
 
 @pytest.mark.anyio

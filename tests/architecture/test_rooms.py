@@ -88,7 +88,9 @@ def impurities(source: str) -> Iterator[str]:
                 if module is not None and not allowed(module):
                     yield f"{node.lineno}: from {module}"
                 yield from (f"{node.lineno}: {n.name}" for n in names if IMPURE_CALL.fullmatch(n.name))
-            case ast.Call(func=func, args=[], keywords=[]) if re.search("(default_rng|Random)$", ast.unparse(func)):
+            case ast.Call(func=func, args=[], keywords=[]) if re.search(
+                "(default_rng|Random)$", ast.unparse(func)
+            ):
                 yield f"{node.lineno}: {ast.unparse(func)} without a seed"
             case ast.Call(func=func) if IMPURE_CALL.fullmatch(ast.unparse(func)):
                 yield f"{node.lineno}: {ast.unparse(func)}()"

@@ -2,9 +2,14 @@
 
 import socket
 
+import psycopg
 import pytest
 
+from infra.postgres import Server
+from projections.engine.running import run_to_head
 from tests.cli.conftest import Program
+from tests.projections.test_guards import two_deals
+from tests.projections.written_log import write_log
 
 DEAL = "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11"
 
@@ -97,3 +102,25 @@ def test_a_password_is_never_shown(dealtrace: Program) -> None:
 def test_a_traceback_is_shown_on_request_alone(dealtrace: Program) -> None:
     assert "Traceback" not in dealtrace("deal", DEAL).err
     assert "Traceback" in dealtrace("--debug", "deal", DEAL).err
+
+
+def test_a_log_that_is_not_whole_is_told_in_words(dealtrace: Program, database: Server) -> None:
+    write_log(database.owner_url, two_deals())
+    with psycopg.connect(database.owner_url) as conn:
+        conn.execute("DELETE FROM dealtrace.events WHERE notification_id = 4")
+    said = dealtrace("deals")
+    assert said.code == 1
+    error, hint = said.err.splitlines()
+    assert error.startswith("error: The log is not whole: ")
+    assert (hint, "BrokenLog" in said.err) == ("hint: dealtrace verify names everything", False)
+
+
+def test_projections_of_another_log_are_told_in_words(dealtrace: Program, database: Server) -> None:
+    write_log(database.owner_url, two_deals())
+    run_to_head(database.app_url)
+    with psycopg.connect(database.owner_url) as conn:
+        conn.execute("UPDATE dealtrace.log_head SET epoch = 2")
+    said = dealtrace("deals")
+    assert said.code == 1
+    assert "ForeignLog" not in said.err
+    assert said.err.splitlines()[1] == "hint: dealtrace projections adopt-log"

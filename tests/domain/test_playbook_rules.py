@@ -365,3 +365,10 @@ def test_the_rules_of_a_slice_stay_when_another_slice_changes() -> None:
     )
     assert (book.currency, set(book.grades), book.locked_months) == ("EUR", {"short"}, {"2026-03"})
     assert len(book.rate_sets["short"]) == 1
+
+
+@pytest.mark.parametrize(
+    "zone", ["UTC", "Etc/UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5"]
+)
+def test_a_time_zone_is_a_place_or_utc(zone: str) -> None:
+    assert SetCalendar(time_zone=zone).time_zone == zone

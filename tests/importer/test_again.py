@@ -10,8 +10,8 @@ import pytest
 
 from domain.deal import ReviseOwner
 from infra.executor import Executor
-from infra.requests import Request
 from infra.failpoints import VARIABLE
+from infra.requests import Request
 from workers.importer.run import IMPORTER
 
 PROGRAM = """

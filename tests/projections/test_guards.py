@@ -92,7 +92,9 @@ def test_a_fold_that_raises_parks_its_key_and_nothing_else(
         assert digest(conn, projection) == replay(log, [projection])[projection.name]
 
 
-def unwritable_at_the_bad_amount(projection: Projection, mistake: Callable[[object, Out], object]) -> Projection:
+def unwritable_at_the_bad_amount(
+    projection: Projection, mistake: Callable[[object, Out], object]
+) -> Projection:
     """The projection, with a fold whose rows of one event no table takes."""
 
     def fold(head: object, e: Recorded, out: Out) -> object:

@@ -123,7 +123,9 @@ def test_it_forgets_the_results_of_commands_of_long_ago(database: Server) -> Non
             )
         with running(database):
             deadline = time.monotonic() + 20
-            while len(kept := conn.execute("SELECT command_id FROM dealtrace.command_results").fetchall()) > 1:
+            while (
+                len(kept := conn.execute("SELECT command_id FROM dealtrace.command_results").fetchall()) > 1
+            ):
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
     assert kept == [("young",)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 from uuid import UUID
 
 from domain.account import (
@@ -15,6 +15,7 @@ from domain.account import (
     RetireContact,
     ReviseContactTraits,
 )
+from domain.relations import Attitude
 from infra.ids import imported_id
 from workers.demo.company import Happening
 
@@ -72,7 +73,7 @@ def introductions(rng: Random, customer: Customer, number: int) -> Iterator[Happ
         yield Happening(0.3, added, who)
     first, second, third = customer.contacts
     day = rng.uniform(20, 400)
-    attitude = rng.choice(("strongly_positive", "positive", "neutral", "negative", "strongly_negative"))
+    attitude: Attitude = rng.choice(get_args(Attitude))
     yield Happening(day, AssessOverallAttitude(account_id=account, contact_id=first, attitude=attitude), who)
     if number % 9 == 0:
         traits = ReviseContactTraits(

@@ -43,8 +43,11 @@ MOVES = 2
 class _Seen:
     """The deal as its manager sees it."""
 
-    open, moves = True, 0
-    owner, amount, close = "", None, None
+    open: bool = True
+    moves: int = 0
+    owner: str | None = None
+    amount: MoneyInput | None = None
+    close: date | None = None
 
 
 def with_forecasts(
@@ -87,11 +90,16 @@ def _review(
     rng: Random, deal_id: UUID, seen: _Seen, day: float, won: datetime | None, until: datetime
 ) -> Iterator[Happening]:
     """What the manager says in a review; nothing of a deal that is overdue, until its close is moved."""
-    close: date | None = seen.close
+    close = seen.close
     today, luck, hope, spread = moment(day, until).date(), rng.random(), rng.random(), rng.gauss(0, NOISE)
     if any(0 <= change - day < 5 for change in (MOVED_ON, SUCCEEDED_ON)):
         return  # nobody knows who will be in charge
-    if close is None or (close.year, close.month) < (today.year, today.month) or luck < 0.2:
+    if (
+        close is None
+        or seen.owner is None
+        or (close.year, close.month) < (today.year, today.month)
+        or luck < 0.2
+    ):
         return
     manager = manager_of(seen.owner, day)
     comes = won is not None and (won.year, won.month) == (close.year, close.month)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from decimal import Decimal
 from random import Random
+from typing import get_args
 from uuid import UUID
 
 from domain.deal import (
@@ -25,6 +26,7 @@ from domain.deal import (
     WithdrawCompellingEvent,
     WithdrawSoleSource,
 )
+from domain.relations import Attitude
 from workers.demo.accounts import Customer
 from workers.demo.company import Happening, manager_of
 
@@ -100,7 +102,7 @@ def _people(rng: Random, deal_id: UUID, customer: Customer) -> Iterator[tuple[De
         ),
         False,
     )
-    attitude = rng.choice(("strongly_positive", "positive", "neutral", "negative"))
+    attitude: Attitude = rng.choice(get_args(Attitude)[:4])
     yield AssessAttitude(deal_id=deal_id, contact_id=first, attitude=attitude), False
     if rng.random() < 0.3:
         yield AddDealContact(deal_id=deal_id, contact_id=second, account_id=customer.account_id), False

@@ -1,0 +1,112 @@
+"""What each kind of field takes and keeps, and what it refuses."""
+
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import Api
+from tests.api.test_malformed import problem
+
+
+def opened(api: Api, **fields: Any) -> dict:
+    """The deal as it is read back."""
+    deal = api.open_deal(**fields)
+    api.catch_up()
+    return api.get(f"/v1/deals/{deal}").json()
+
+
+def refused(api: Api, **fields: Any) -> None:
+    answer = api.post("/v1/deals", {"funnel": "tas_plus", **fields})
+    problem(answer, 422, "invalid-fields")
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [("2026-03-02T09:30:00Z", "2026-03-02T09:30:00Z"), ("2026-03-02t10:30:00.123456+01:00", "2026-03-02T09:30:00.123456Z")],
+)  # fmt: skip
+def test_a_time_is_kept_to_the_microsecond(api: Api, sent: str, kept: str) -> None:
+    deal = api.open_deal(occurred_at=sent)
+    api.catch_up()
+    (event,) = api.get(f"/v1/deals/{deal}/timeline").json()["events"]
+    assert event["occurred_at"] == kept
+
+
+@pytest.mark.parametrize(
+    "sent", ["2026-03-02T09:30:00.1234567Z", "2026-03-02T09:30:00", "1899-12-31T00:00:00Z", 1772443800]
+)
+def test_other_times_are_refused(api: Api, unchanged_log: None, sent: Any) -> None:
+    refused(api, occurred_at=sent)
+
+
+@pytest.mark.parametrize("sent", ["2026-06-30", "1900-01-01", "2200-12-31", "2028-02-29"])
+def test_a_day_is_kept(api: Api, sent: str) -> None:
+    assert opened(api, expected_close=sent)["expected_close"] == sent
+
+
+@pytest.mark.parametrize(
+    "sent",
+    ["1899-12-31", "2201-01-01", "0001-01-01", "9999-12-31", "2026-06-30T00:00:00Z", "2026-6-30", "2026-02-29",
+     "2026-06-30 ", "٢٠٢٦-06-30", 20260630],
+)  # fmt: skip
+def test_other_days_are_refused(api: Api, unchanged_log: None, sent: Any) -> None:
+    refused(api, expected_close=sent)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"), [("12500.00", "12500"), ("0.5", "0.5"), ("0", "0"), (12500, "12500")]
+)
+def test_an_amount_is_kept(api: Api, sent: Any, kept: str) -> None:
+    assert opened(api, amount={"amount": sent, "currency": "EUR"})["amount"] == kept
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "1_000",
+        "١٢",
+        "1e3",
+        "+5",
+        "-5",
+        " 5",
+        "5.",
+        ".5",
+        "1,000",
+        "",
+        "NaN",
+        "Infinity",
+        "0" * 41,
+        "0." + "0" * 39,
+    ],
+)
+def test_other_amounts_are_refused(api: Api, unchanged_log: None, sent: str) -> None:
+    refused(api, amount={"amount": sent, "currency": "EUR"})
+
+
+@pytest.mark.parametrize("sent", ["Süd", "华南", "نبيل", "R&D 🚀", "می\u200cخواهم"])
+def test_a_label_is_kept(api: Api, sent: str) -> None:
+    assert opened(api, region=sent)["region"] == sent
+
+
+@pytest.mark.parametrize(
+    "character",
+    ["\u202e", "\u2066", "\u0085", "\u009b", "\ufdd0", "\uffff", "\U0010ffff", "\u2028", "\n", "\x7f"],
+)
+def test_a_label_that_would_show_as_another_is_refused(api: Api, unchanged_log: None, character: str) -> None:
+    refused(api, region=f"So{character}uth")
+
+
+@pytest.mark.parametrize(
+    "zone", ["localtime", "posixrules", "Factory", "posix/Europe/Berlin", "../UTC", "Moon/Base"]
+)
+def test_a_time_zone_that_is_no_place_is_refused(api: Api, unchanged_log: None, zone: str) -> None:
+    body = {"commands": [{"command": "set-calendar", "time_zone": zone}]}
+    problem(api.as_role("admin").post("/v1/commands", body), 422, "invalid-fields")
+
+
+def test_a_stage_that_the_funnel_does_not_have_is_refused(api: Api) -> None:
+    api.catch_up()
+    there = "/v1/funnels/tas_plus/snapshot/deals"
+    assert api.get(there, params={"stage": "verification"}).status_code == 200
+    found = problem(api.get(there, params={"stage": "zz"}), 422, "unknown-stage")
+    assert "verification" in found["accepted"]
+    problem(api.get(there, params={"macro_stage": "zz"}), 422, "invalid-parameters")
