@@ -75,9 +75,12 @@ _LONGEST = 40
 
 
 def _written_plainly(value: Any) -> Any:
-    if isinstance(value, str) and (len(value) > _LONGEST or not _PLAIN.fullmatch(value)):
-        raise ValueError("must be written in plain digits, such as 12500.00")
-    return value
+    if isinstance(value, str):
+        if len(value) > _LONGEST or not _PLAIN.fullmatch(value):
+            raise ValueError("must be written in plain digits, such as 12500.00")
+        return Decimal(value)
+    # Where types are not guessed, a number would not be taken for a decimal once it has come through here.
+    return Decimal(str(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 PlainDecimal = Annotated[Decimal, BeforeValidator(_written_plainly)]

@@ -39,7 +39,7 @@ class Told(NamedTuple):
     exit_code: int
 
 
-def tell(error: BaseException, verb: str) -> Told:
+def tell(error: BaseException, verb: str) -> Told:  # noqa: C901 -- one case for each kind of error
     """The words for an error of that verb; what nobody foresaw is told as it comes."""
     match error:
         case Failure():

@@ -61,14 +61,13 @@ _ZONE = re.compile(r"UTC|[A-Z][A-Za-z_]*(/[A-Za-z0-9_+-]+){1,2}")
 
 
 def _is_zone(name: str) -> str:
+    known = _ZONE.fullmatch(name) is not None
     try:
-        if not _ZONE.fullmatch(name):
-            raise ValueError(name)
         ZoneInfo(name)
-    except (OSError, ValueError) as error:  # ZoneInfoNotFoundError is a KeyError on some platforms
-        raise ValueError("must be an IANA time zone such as Europe/Berlin") from error
-    except KeyError as error:
-        raise ValueError("must be an IANA time zone such as Europe/Berlin") from error
+    except (OSError, ValueError, KeyError):  # which of them depends on the platform
+        known = False
+    if not known:
+        raise ValueError("must be an IANA time zone such as Europe/Berlin")
     return name
 
 

@@ -109,4 +109,4 @@ def test_a_stage_that_the_funnel_does_not_have_is_refused(api: Api) -> None:
     assert api.get(there, params={"stage": "verification"}).status_code == 200
     found = problem(api.get(there, params={"stage": "zz"}), 422, "unknown-stage")
     assert "verification" in found["accepted"]
-    problem(api.get(there, params={"macro_stage": "zz"}), 422, "invalid-parameters")
+    problem(api.get(there, params={"macro_stage": "zz"}), 400, "invalid-parameters")

@@ -371,4 +371,6 @@ def test_the_rules_of_a_slice_stay_when_another_slice_changes() -> None:
     "zone", ["UTC", "Etc/UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5"]
 )
 def test_a_time_zone_is_a_place_or_utc(zone: str) -> None:
+    from domain.playbook.calendar import SetCalendar
+
     assert SetCalendar(time_zone=zone).time_zone == zone

@@ -222,7 +222,7 @@ def test_a_checkpoint_ahead_of_the_log_is_refused(playground: Playground) -> Non
     run_to_head(playground.app_url)
     with psycopg.connect(playground.owner_url) as conn:
         conn.execute("UPDATE dealtrace.log_head SET position = 9")
-    with pytest.raises(ForeignLog, match="at position 10 .* at position 9"):
+    with pytest.raises(ForeignLog, match=r"at position 10 .* at position 9"):
         run_to_head(playground.app_url)
 
 
