@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
 from api import asking, commands, problems, queries, system
 from api import params as p
 from api import refusals as r
 from api.actor import ROLES
 from api.batch import MOST_COMMANDS
 from api.forecast_params import ForecastAuditParams
+from api.metrics import Metrics
 from api.params_sales import OneAccount
 from api.schemas import Json, Schemas
 from api.stream import Change, StreamParams
@@ -257,6 +260,12 @@ def _system(schemas: Schemas) -> Json:
         "200": _answer("Ready.", schemas.of_struct(queries.Readiness)),
         **_refusals((*_COMMON, r.NotReady)),
     }
+    metrics = {
+        "200": {
+            "description": "Metrics.",
+            "content": {CONTENT_TYPE_PLAIN_0_0_4: {"schema": {"type": "string"}}},
+        }
+    }
     here = {"200": _answer("Addresses.", schemas.of_struct(system.Index))}
     this = {"200": _answer("OpenAPI 3.1.", {"type": "object"})}
     return {
@@ -273,6 +282,7 @@ def _system(schemas: Schemas) -> Json:
             ("/", "index", system.index, [], here),
             ("/health", "health", system.health, [], alive),
             ("/ready", "ready", system.Ready, [], ready),
+            ("/metrics", "metrics", Metrics.__call__, [], metrics),
             ("/problems", "problems", system.all_problems, [], text),
             ("/problems/{code}", "problem", system.one_problem, [code], text | _refusals((r.NoSuchAddress,))),
             ("/openapi.json", "openapi", document, [], this),
