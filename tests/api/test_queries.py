@@ -152,7 +152,8 @@ def test_a_plus_that_became_a_blank_is_explained(api: Api) -> None:
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_an_unknown_parameter_is_refused_everywhere(api: Api, route: Any) -> None:
     path = route.path.format(funnel="tas_plus", deal_id=uuid4(), account_id=uuid4())
-    assert problem(api.get(path, params={"as_off": "x"}), 400, "invalid-parameters")["field"] == "as_off"
+    said = problem(api.get(path, params={"as_off": "x"}), 400, "invalid-parameters")
+    assert "as_off" in {said["field"], *(error["field"] for error in said.get("errors", ()))}
 
 
 def test_a_query_waits_for_the_position_that_it_must_reflect(api: Api) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from domain.event import Recorded
 from infra.migrations import numbered
@@ -164,7 +164,9 @@ def test_an_application_that_works_as_nobody(patient: Server) -> None:
 def test_an_application_that_works_as_the_owner(patient: Server, superuser: None) -> None:
     owner = {"DATABASE_URL": url(patient.owner_url)}
     assert "a superuser" in by_name(examine(owner))["privileges"].sentence
-    rows(patient, "CREATE ROLE dealtrace_landlord LOGIN")
+    # Where the server wants a password, the landlord has the application's.
+    password = conninfo_to_dict(patient.app_url).get("password") or ""
+    rows(patient, f"CREATE ROLE dealtrace_landlord LOGIN PASSWORD '{password}'")
     try:
         rows(patient, "GRANT USAGE ON SCHEMA dealtrace TO dealtrace_landlord")
         rows(patient, "GRANT SELECT ON ALL TABLES IN SCHEMA dealtrace TO dealtrace_landlord")

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from domain.event import Recorded
 from infra.connection import LogConnection
@@ -16,7 +17,8 @@ from projections.engine.connecting import connect
 from projections.engine.digests import digest, replay
 from projections.engine.rebuilding import rebuild
 from projections.engine.status import status
-from tests.api.conftest import serve
+from tests.api.conftest import Api, serve
+from tests.store.log import wait_until
 from workers.first_start import fill_empty_log
 from workers.importer import load_mapping, run_import
 from workers.projector import Projector
@@ -62,6 +64,13 @@ def digests(server: Server) -> dict[str, str]:
         return {name: digest(conn, projection) for name, projection in catalogue().items()}
 
 
+def seen(api: Api, deal: str, position: int) -> dict[str, Any]:
+    """The deal as soon as the answer reflects the position; on a busy machine that takes more than one asking."""
+    address = f"/v1/deals/{deal}?min_position={position}"
+    wait_until(lambda: api.get(address).status_code != 503)
+    return dict(api.get(address).raise_for_status().json())
+
+
 def do_everything(server: Server) -> None:
     """Use a migrated, empty database for all there is; the projections must hold what a replay of the log gives."""
     fill_empty_log(server.app_url)
@@ -77,8 +86,7 @@ def do_everything(server: Server) -> None:
                 Idempotency_Key=f"key-{number}",
             )
             assert done.status_code == 200, done.text
-            found = api.get(f"/v1/deals/{deal}?min_position={done.json()['position']}")
-            assert (found.status_code, found.json()["version"]) == (200, 2), found.text
+            assert seen(api, deal, done.json()["position"])["version"] == 2
         again = api.post(
             f"/v1/deals/{deal}/revise-amount",
             {"amount": {"amount": "100.00", "currency": "USD"}},
@@ -89,5 +97,5 @@ def do_everything(server: Server) -> None:
         assert api.get("/v1/funnels/tas_plus/snapshot").json()["total"]["deals"] >= 12
         rebuild(server.app_url, processes=2)
         deal = api.open_deal()
-        assert api.get(f"/v1/deals/{deal}?min_position={api.head()}").status_code == 200
+        assert seen(api, deal, api.head())["version"] == 1
     assert digests(server) == replay(log_of(server))
