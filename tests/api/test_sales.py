@@ -4,7 +4,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from msgspec import to_builtins
 
+from domain.relations import DEFAULT_STRATEGIES
 from tests.api.conftest import Api
 from tests.api.test_malformed import problem
 from tests.api.test_queries import pages
@@ -145,6 +147,8 @@ def test_people_have_names_until_they_are_erased_and_depths_from_activities(api:
     assert added.status_code == 200, added.text
     api.catch_up()
     person = api.get(f"/v1/accounts/{account}").json()["people"][0]["contact_id"]
+    table = {"command": "set-strategies", "strategies": to_builtins(DEFAULT_STRATEGIES), "if_match": "*"}
+    assert api.as_role("admin").post("/v1/commands", {"commands": [table]}).status_code == 200
     done(api, deal, "add-deal-contact", contact_id=person, account_id=account, decision_role="decider")
     done(api, deal, "assess-attitude", contact_id=person, attitude="negative")
     for _ in range(3):

@@ -22,6 +22,11 @@ _MASKS = (
     # Forecasts go by calendar months, so how many events there are depends on the week.
     (re.compile(r"(position|stands at) +[\d,]+"), "POSITION"),
     (re.compile(r'"position":\d+'), "POSITION"),
+    # How long a deal has been in its stage goes by the day of the week, and the table is as wide as its words.
+    (re.compile(r"\b(entered|stalled|pending_loss|pending_advance)\b"), "STATE"),
+    (re.compile(r"\b\d+\.\d{4}(?= +\d+ +[\d,]+$)", re.MULTILINE), "DAYS"),
+    (re.compile(r"─+"), "─"),
+    (re.compile(r"  +"), "  "),
     (re.compile(r" live .*"), " FIGURES"),
     (re.compile(r"--cursor \S+"), "--cursor CURSOR"),
 )
