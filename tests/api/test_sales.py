@@ -4,7 +4,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from msgspec import to_builtins
 
 from domain.relations import DEFAULT_STRATEGIES
 from tests.api.conftest import Api
@@ -147,8 +146,9 @@ def test_people_have_names_until_they_are_erased_and_depths_from_activities(api:
     assert added.status_code == 200, added.text
     api.catch_up()
     person = api.get(f"/v1/accounts/{account}").json()["people"][0]["contact_id"]
-    table = {"command": "set-strategies", "strategies": to_builtins(DEFAULT_STRATEGIES), "if_match": "*"}
-    assert api.as_role("admin").post("/v1/commands", {"commands": [table]}).status_code == 200
+    table = {row.attitude: row.strategy for row in DEFAULT_STRATEGIES}
+    rules = {"command": "set-strategies", **table, "if_match": "*"}
+    assert api.as_role("admin").post("/v1/commands", {"commands": [rules]}).status_code == 200
     done(api, deal, "add-deal-contact", contact_id=person, account_id=account, decision_role="decider")
     done(api, deal, "assess-attitude", contact_id=person, attitude="negative")
     for _ in range(3):
