@@ -8,9 +8,11 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection
 
+from domain.event import Recorded
 from domain.log_root import LogRoot, leaf_hash, leaf_text
 from infra.event_store import Head, read_head
 from infra.mapper import UnknownTopic, Unreadable, decode
+from infra.verify_contents import changed_texts, ids_used_twice, misplaced
 
 SHOWN = 20
 """At most so many problems of one kind are named."""
@@ -57,8 +59,9 @@ def log_root(
 ) -> Verification:
     """Read the log from its first event to `until` (default: its head) and compute its root.
 
-    Reports as problems a gap in positions, `recorded_at` running backwards, bytes that can not be read, and a root
-    other than the one that was expected at its position.
+    Reports as problems a gap in positions, `recorded_at` running backwards, bytes that can not be read, a partition
+    key that is not the stream's, a text in the vault that is not the sealed one, and a root other than the one that
+    was expected at its position.
     """
     head = read_head(conn)
     until = head.position if until is None else until
@@ -71,6 +74,7 @@ def log_root(
     _compare(root, wanted.pop(0, set()), 0, problems)
     with conn.cursor(binary=True) as cursor:
         while rows := cursor.execute(_EVENTS, [position, until, _WINDOW]).fetchall():
+            events: list[Recorded] = []
             for row in rows:
                 found, stream_id, version, topic, recorded_at, state = row
                 if found != position + 1:
@@ -78,7 +82,7 @@ def log_root(
                 if last_recorded_at is not None and recorded_at < last_recorded_at:
                     problems.append(f"recorded_at runs backwards at position {found}")
                 try:
-                    decode(*row)
+                    events.append(decode(*row))
                 except (UnknownTopic, Unreadable) as error:
                     problems.append(str(error))
                 position, last_recorded_at = found, recorded_at
@@ -95,6 +99,8 @@ def log_root(
                 root.append(leaf_hash(leaf))
                 if position in wanted:
                     _compare(root, wanted.pop(position), position, problems)
+            problems.extend(filter(None, map(misplaced, events)))
+            problems.extend(changed_texts(conn, events))
             progress(position)
     if position != until:
         problems.append(f"the log ends at position {position}, not at {until}")
@@ -110,7 +116,7 @@ def verify_log(
     progress: Progress = lambda _position: None,
 ) -> Verification:
     """`log_root`, and that each stream's versions run from 1 in the order of positions, that nothing stands beyond the
-    head, and that the epochs fit. To be called in one snapshot.
+    head, that the epochs fit, and that no event id is used twice. To be called in one snapshot.
     """
     found = log_root(conn, until, expected=expected, progress=progress)
     problems = [
@@ -118,6 +124,8 @@ def verify_log(
         for position, stream, version, number in conn.execute(_WRONG_VERSIONS, [found.position]).fetchall()
     ]
     problems += _around_the_head(conn, read_head(conn))
+    if not found.problems:
+        problems += ids_used_twice(conn, found.position, SHOWN)
     return msgspec.structs.replace(found, problems=(*found.problems, *problems))
 
 

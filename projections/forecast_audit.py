@@ -245,6 +245,7 @@ PROJECTION = Projection(
             "forecast_audit",
             AuditRow,
             key=("position",),
+            processing=("position", "event_id", "recorded_at", "correlation_id", "causation_id"),
             indexes=(
                 "(deal_id, position)",
                 "(funnel, position)",
@@ -277,15 +278,15 @@ def forecast_changes(
     last_week = {m.label: m.end - timedelta(days=7) for m in months}
     query = sql.SQL(
         "SELECT coalesce(a.on_behalf_of, a.actor_id), a.team, coalesce(a.new_month, a.old_month),"
-        " a.occurred_at, a.owner, h.owner FROM {} a JOIN {} h USING (deal_id)"
+        " a.occurred_at, a.owner, h.owner, a.deal_id FROM {} a JOIN {} h USING (deal_id)"
         " WHERE a.kind = 'F1' AND a.funnel = %(funnel)s AND coalesce(a.new_month, a.old_month) = ANY(%(months)s)"
         " AND a.occurred_at <= %(as_of)s AND (%(known_at)s::timestamptz IS NULL OR a.known_at <= %(known_at)s)"
     ).format(PROJECTION.view("forecast_audit"), PROJECTION.view("forecast_audit_heads"))
     asked = {"funnel": funnel, "months": list(last_week), "as_of": at.as_of, "known_at": at.known_at}
-    for who, team, month, occurred_at, owner, owner_now in conn.execute(query, asked).fetchall():
+    for who, team, month, occurred_at, owner, owner_now, deal_id in conn.execute(query, asked).fetchall():
         for kind, key in (("manager", who), ("team", team), ("all", None)):
             counted = found[kind].setdefault(key, ForecastChanges())
             counted.changes += 1
             counted.in_last_week += occurred_at >= last_week[month]
-            counted.hidden |= not sight.sees(owner_now, owner)
+            counted.hidden |= not sight.sees(deal_id, owner_now, owner, occurred_at)
     return found

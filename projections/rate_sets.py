@@ -71,7 +71,14 @@ PROJECTION = Projection(
     version=1,
     topics=topics(RateSetAdopted),
     fold=fold,
-    histories=(Table("rate_sets", AdoptedRateSet, key=("funnel", "number")),),
+    histories=(
+        Table(
+            "rate_sets",
+            AdoptedRateSet,
+            key=("funnel", "number"),
+            processing=("position", "event_id", "recorded_at", "correlation_id", "causation_id"),
+        ),
+    ),
 )
 
 # --- Queries ------------------------------------------------------------------------------------------

@@ -65,7 +65,14 @@ PROJECTION = Projection(
     version=1,
     topics=topics_of("deal"),
     fold=fold,
-    histories=(Table("timeline", TimelineEntry, key=("deal_id", "version")),),
+    histories=(
+        Table(
+            "timeline",
+            TimelineEntry,
+            key=("deal_id", "version"),
+            processing=("event_id", "recorded_at", "corrects"),
+        ),
+    ),
 )
 
 # --- Queries ------------------------------------------------------------------------------------------

@@ -29,8 +29,8 @@ def note(text: str) -> None:
 
 
 def write_answer(body: bytes) -> None:
-    """The JSON body, byte for byte, and a line end."""
-    sys.stdout.buffer.write(body + b"\n")
+    """The JSON body, byte for byte as over HTTP; only a person at a terminal gets a line end, too."""
+    sys.stdout.buffer.write(body + b"\n" if sys.stdout.isatty() else body)
     sys.stdout.buffer.flush()
 
 

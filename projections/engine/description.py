@@ -41,7 +41,9 @@ class Table(msgspec.Struct, frozen=True, dict=True):
 
     `key` is the primary key, of things that the domain numbers (a stream version, a visit number), never a surrogate.
     `closing` are the columns that `Out.close` sets on a row inserted earlier. `indexes` are what follows
-    `CREATE INDEX ... ON table`, such as `"(funnel, stage) WHERE next_occurred_at IS NULL"`.
+    `CREATE INDEX ... ON table`, such as `"(funnel, stage) WHERE next_occurred_at IS NULL"`. `processing` are columns
+    that say how and when the log took an event in (its id, position, time of recording), which another import of the
+    same history would not repeat; they are no part of the digest.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     key: tuple[str, ...]
     closing: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
+    processing: tuple[str, ...] = ()
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:

@@ -9,7 +9,7 @@ spaces, where
     a structured value has its object keys sorted            null is null
 
 The table's name carries neither version nor generation. The engine's own column (the versions of the key's streams)
-is not part of it.
+and the columns that a table declares as `processing` are not part of it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -86,16 +86,15 @@ def _hex(total: int) -> str:
 
 @cache
 def _canonical(table: Table) -> Callable[[Row], bytes]:
-    spell: dict[int, Callable[[Any], Any]] = {}
-    for index, column in enumerate(table.columns):
-        if column.type in _SPELLING:
-            spell[index] = _SPELLING[column.type]
+    business = [i for i, column in enumerate(table.columns) if column.name not in table.processing]
+    kinds = [table.columns[i].type for i in business]
+    spell = {place: _SPELLING[kind] for place, kind in enumerate(kinds) if kind in _SPELLING}
 
     def canonical(row: Row) -> bytes:
-        values = list(row)
-        for index, spelled in spell.items():
-            if values[index] is not None:
-                values[index] = spelled(values[index])
+        values = [row[i] for i in business]
+        for place, spelled in spell.items():
+            if values[place] is not None:
+                values[place] = spelled(values[place])
         return _encode([table.name, *values])
 
     return canonical

@@ -48,7 +48,7 @@ def run(server: Server, scale: float) -> None:
             total = snapshot(conn, "tas_plus", as_of=end).total
             console.print(f"funnel of {deals:,} deals, {total.deals:,} of them open")
             raw = _times(lambda: conn.execute(_RAW, [middle]).fetchall(), 3)
-            now = _times(lambda: snapshot(conn, "tas_plus"), 200)
+            now = _times(lambda: snapshot(conn, "tas_plus", as_of=end), 200)
             known = _times(lambda: snapshot(conn, "tas_plus", as_of=middle), 50)
             both = _times(lambda: snapshot(conn, "tas_plus", as_of=middle, known_at=middle), 50)
     for name, seconds in (

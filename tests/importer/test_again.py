@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ import pytest
 from domain.deal import ReviseOwner
 from infra.executor import Executor
 from infra.failpoints import VARIABLE
+from infra.migrations import migrate
+from infra.postgres import scratch_database
 from infra.requests import Request
+from projections.engine.digests import replay
 from workers.importer.run import IMPORTER
 
 PROGRAM = """
@@ -130,16 +134,37 @@ def test_a_dry_run_of_a_longer_export_stands_on_what_is_there(importing, many_ro
     assert importing.digest() == before
 
 
+def test_another_import_of_the_same_file_gives_every_projection_of_deals_the_same_digest(
+    importing, many_rows
+):
+    rows = many_rows(100)
+    importing.rows(rows)
+
+    with _another(importing) as other:
+        other.rows(rows)
+        here, there = importing.recorded(), other.recorded()
+
+    assert not {e.meta.event_id for e in here} & {e.meta.event_id for e in there}
+    ours, theirs = replay(here), replay(there)
+    assert {name for name in ours if ours[name] != theirs[name]} == {"playbook"}, (
+        "which is known since the import"
+    )
+
+
 def _clean_digest(importing, rows):
     """The digest of the same rows imported at once into a database of its own."""
-    from infra.migrations import migrate
-    from infra.postgres import scratch_database
+    with _another(importing) as clean:
+        clean.rows(rows)
+        return clean.digest()
 
+
+@contextmanager
+def _another(importing):
+    """An importer into a database of its own."""
     with scratch_database(importing.database) as fresh:
         migrate(fresh.owner_url)
         clean = type(importing)(fresh, importing.folder)
-        clean.rows(rows)
         try:
-            return clean.digest()
+            yield clean
         finally:
             clean.log.close()

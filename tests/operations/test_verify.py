@@ -19,6 +19,15 @@ SWAPPED = """
 UPDATE dealtrace.events SET notification_id = -notification_id + 100 WHERE notification_id IN ({0}, {1});
 UPDATE dealtrace.events SET notification_id = {0} + {1} - (100 - notification_id) WHERE notification_id > 50"""
 
+MOVED = """
+UPDATE dealtrace.events SET state = (SELECT state FROM dealtrace.events WHERE notification_id = 5)
+WHERE notification_id = 4"""
+TWICE = """
+UPDATE dealtrace.events SET state = convert_to(regexp_replace(convert_from(state, 'UTF8'), '"event_id":"[^"]*"',
+  (SELECT substring(convert_from(state, 'UTF8') FROM '"event_id":"[^"]*"') FROM dealtrace.events
+   WHERE notification_id = 5)), 'UTF8')
+WHERE notification_id = 4"""
+
 
 def verified(server: Server, until: int | None = None, expected: Sequence[Expected] = ()) -> Verification:
     with one_snapshot(server.app_url, "test") as conn:
@@ -70,6 +79,12 @@ TAMPERINGS = {
         "UPDATE dealtrace.events SET topic = 'deal.stolen' WHERE notification_id = 5",
         "position 5: no release of this program knows the topic 'deal.stolen'",
     ),
+    "an id that another event has": (TWICE, "stands at the positions 4, 5"),
+    "the partition key of another deal": (MOVED, "position 4 of stream"),
+    "another text in the vault": (
+        "UPDATE dealtrace.vault SET text = 'Mr Example of the mill'",
+        "in the vault is not the one that was sealed",
+    ),
     "no epoch": ("DELETE FROM dealtrace.epochs", "the epochs [] are not those of a log in epoch 1"),
     "an epoch that did not begin": (
         "INSERT INTO dealtrace.epochs (epoch, after_position) VALUES (2, 0)",
@@ -85,6 +100,7 @@ def broken(server: Server, told_once: Server) -> Iterator[Server]:
         rows(database, "CREATE TABLE events AS TABLE dealtrace.events")
         rows(database, "CREATE TABLE epochs AS TABLE dealtrace.epochs")
         rows(database, "CREATE TABLE log_head AS TABLE dealtrace.log_head")
+        rows(database, "CREATE TABLE vault AS TABLE dealtrace.vault")
         yield database
 
 
@@ -97,8 +113,8 @@ def test_tampering_is_found_by_reading(broken: Server, what: str) -> None:
             rows(broken, statement)
         assert any(words in problem for problem in verified(broken).problems), verified(broken).problems
     finally:
-        rows(broken, "TRUNCATE dealtrace.events, dealtrace.epochs, dealtrace.log_head")
-        for table in ("events", "epochs", "log_head"):
+        rows(broken, "TRUNCATE dealtrace.events, dealtrace.epochs, dealtrace.log_head, dealtrace.vault")
+        for table in ("events", "epochs", "log_head", "vault"):
             rows(broken, f"INSERT INTO dealtrace.{table} TABLE {table}")
 
 
