@@ -12,13 +12,14 @@ from api.cursor import place_of
 from api.params import TwoClocks
 from api.refusals import InvalidParameters
 from domain.event import Actor
-from domain.forecast_sight import Sight, forecast_sight
+from domain.forecast_sight import Sight, forecast_sight, persons
 from projections import forecast_audit as audit_rows
 from projections import forecast_audit_page as audit_page
 from projections import forecast_weeks as weeks
 from projections import forecasting
 from projections import organisation as organisation_history
 from projections import rate_sets as rates
+from projections.deal_teams import stints_of
 from projections.forecast_audit_page import Asked, AuditEntry
 from projections.forecast_rows import Horizon, Then, horizon, then
 from projections.forecast_weeks import ForecastAccuracy, ForecastWeeks
@@ -50,7 +51,7 @@ def forecast(conn: Connection, params: p.ForecastParams, viewer: Actor) -> Forec
 
 
 def forecast_weeks(conn: Connection, params: p.ForecastWeeksParams, viewer: Actor) -> ForecastWeeks:
-    """The same at the end of each of the last weeks before the period's close, as it was shown then."""
+    """The forecast of a period at the end of each of the last weeks before its close, as it was shown then."""
     at, asked = _period(conn, params)
     return weeks.forecast_weeks(conn, at, asked, _sight(conn, viewer), owner=params.owner, team=params.team)
 
@@ -115,7 +116,7 @@ def organisation(conn: Connection, params: p.OrganisationParams) -> Organisation
 
 def _sight(conn: Connection, viewer: Actor) -> Sight:
     """What the viewer may see of F1 as the organisation is today, whatever moment is asked about."""
-    return forecast_sight(viewer, organisation_at(conn))
+    return forecast_sight(viewer, organisation_at(conn), stints_of(conn, persons(viewer)))
 
 
 def _period(conn: Connection, params: p.PeriodParams) -> tuple[Then, Horizon]:

@@ -63,7 +63,10 @@ def funnels(conn: Connection, params: p.NoParams) -> Playbook:  # noqa: ARG001 -
 
 
 def funnel(conn: Connection, params: p.OneFunnel) -> Funnel:
-    """One funnel with its stages. Raises UnknownFunnel."""
+    """One funnel with its stages.
+
+    Raises UnknownFunnel.
+    """
     book = load_streams(conn, [playbook.STREAM_ID])[playbook.STREAM_ID].state or playbook.EMPTY
     found: Funnel = book.funnel(params.funnel)
     return found
@@ -174,7 +177,10 @@ def deals(conn: Connection, params: p.DealsParams) -> DealPage:
 
 
 def deal(conn: Connection, params: p.OneDeal) -> DealView:
-    """One deal as it is now, also a voided or merged one. Raises UnknownDeal."""
+    """One deal as it is now, also a voided or merged one.
+
+    Raises UnknownDeal.
+    """
     found = deal_list.deal(conn, params.deal_id)
     if found is None:
         raise UnknownDeal(params.deal_id)
@@ -191,7 +197,10 @@ class TimelinePage(msgspec.Struct, frozen=True):
 
 
 def timeline(conn: Connection, params: p.TimelineParams) -> TimelinePage:
-    """What happened to a deal, by both clocks, and who did it; page by page. Raises UnknownDeal."""
+    """What happened to a deal, by both clocks, and who did it; page by page.
+
+    Raises UnknownDeal.
+    """
     found = deal_timeline.timeline(
         conn,
         params.deal_id,

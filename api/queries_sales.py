@@ -36,12 +36,18 @@ from projections.win_rates import DealWinRate
 
 
 def win_rate(conn: Connection, params: OneDeal) -> DealWinRate:
-    """The win rate of a deal now: every gate and input, and the comparison behind it. Raises UnknownDeal."""
+    """The win rate of a deal now: every gate and input, and the comparison behind it.
+
+    Raises UnknownDeal.
+    """
     return win_rates.comparison(conn, params.deal_id)
 
 
 def win_rate_curve(conn: Connection, params: p.DealAtParams) -> Curve:
-    """The win rate of a deal at every week's end, and the event that moved it. Raises UnknownDeal."""
+    """The win rate of a deal at every week's end, and the event that moved it.
+
+    Raises UnknownDeal.
+    """
     return win_rate_weeks.curve(conn, params.deal_id, as_of=moment_of(conn, params), known_at=params.known_at)
 
 
@@ -192,12 +198,18 @@ def stale(conn: Connection, params: p.StaleParams) -> StaleDeals:
 
 
 def checklist(conn: Connection, params: p.DealAtParams) -> DealChecklist:
-    """What the stages ask of a deal, what of it is done, its reviews and its grades. Raises UnknownDeal."""
+    """What the stages ask of a deal, what of it is done, its reviews and its grades.
+
+    Raises UnknownDeal.
+    """
     return process.checklist(conn, params.deal_id, as_of=moment_of(conn, params), known_at=params.known_at)
 
 
 def deal_contacts(conn: Connection, params: p.DealAtParams) -> DealContacts:
-    """The people of a deal: part, attitude, strategy, and how deep the interaction with them goes. Raises UnknownDeal."""
+    """The people of a deal: part, attitude, strategy, and how deep the interaction with them goes.
+
+    Raises UnknownDeal.
+    """
     return people.deal_contacts(conn, params.deal_id, as_of=moment_of(conn, params), known_at=params.known_at)
 
 
@@ -223,7 +235,10 @@ def accounts(conn: Connection, params: p.AccountsParams) -> AccountPage:
 
 
 def account(conn: Connection, params: p.OneAccount) -> AccountDetails:
-    """One account as it is now, and its people. Raises UnknownAccount."""
+    """One account as it is now, and its people.
+
+    Raises UnknownAccount.
+    """
     return account_list.account(conn, params.account_id, as_of=now(conn))
 
 

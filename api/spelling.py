@@ -89,6 +89,15 @@ def _phrase(data: Any) -> str:
     )
 
 
+def _items(values: Sequence[Any]) -> str:
+    """What stands in a list; structs in a few words each."""
+    said = [
+        _phrase(msgspec.to_builtins(v)) if isinstance(v, msgspec.Struct) and not is_money(v) else text("", v)
+        for v in values
+    ]
+    return ", ".join(said) or MISSING
+
+
 _SPELLED: dict[type, Callable[[Any], str]] = {
     type(None): lambda _: MISSING,
     bool: lambda value: "yes" if value else "no",
@@ -97,7 +106,7 @@ _SPELLED: dict[type, Callable[[Any], str]] = {
     float: lambda value: f"{value:,.4f}",
     Decimal: lambda value: f"{value:,f}",
     msgspec.Raw: lambda value: _phrase(msgspec.json.decode(value)),
-    list: lambda value: ", ".join(map(str, value)) or MISSING,
-    tuple: lambda value: ", ".join(map(str, value)) or MISSING,
+    list: lambda value: _items(value),
+    tuple: lambda value: _items(value),
 }
 """How a kind of value is spelt; a kind stands before those it is also one of (bool before int)."""

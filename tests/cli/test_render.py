@@ -86,3 +86,16 @@ def _structs(base: type) -> Iterator[Any]:
     for one in base.__subclasses__():
         yield one
         yield from _structs(one)
+
+
+def test_a_list_of_structs_deep_inside_a_thing_is_told_in_words() -> None:
+    class Context(msgspec.Struct, frozen=True):
+        rates: tuple[Part, ...]
+
+    class Thing(msgspec.Struct, frozen=True):
+        name: str
+        context: Context
+
+    text = printed(Thing("x", Context((Part(Decimal("0.05"), "by hand"),))), 80)
+    assert "Part(" not in text
+    assert "amount 0.05, note by hand" in text
