@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from api.evidence import Evidence
 from infra.group_commit import GroupCommit
 from infra.requests import Request, Result
 
@@ -10,13 +11,16 @@ from infra.requests import Request, Result
 class Answers:
     """Hands requests to the group commit and awaits their answers."""
 
-    def __init__(self, commands: GroupCommit) -> None:
+    def __init__(self, commands: GroupCommit, evidence: Evidence) -> None:
         self._commands = commands
+        self._evidence = evidence
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def to(self, request: Request) -> Result:
         """The result once it is durable. Raises the Refusal, or what kept the group from being committed."""
         self._loop = asyncio.get_running_loop()
+        if self._evidence.is_named(request.commands):
+            await self._evidence.require(request.commands)
         answer: asyncio.Future[Result] = self._loop.create_future()
         self._commands.submit(request, answer, self._deliver)
         return await answer

@@ -12,19 +12,25 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Lifespan
 
-from api import asking, commands, problems, system
+from api import asking, commands, problems, rate_sets, system
 from api.actor import require_loopback
 from api.answers import Answers
 from api.batch import Batch
+from api.evidence import Evidence
 from api.load import Load
 from api.metrics import Metrics
 from api.openapi import document
+from api.recalibration_events import RecalibrationEvents, RecalibrationReport
+from api.recalibration_jobs import AskRecalibration, CancelRecalibration
 from api.refusals import DatabaseAway, MethodNotAllowed, NoSuchAddress, NotReady
 from api.stream import Streams
 from api.trace import TraceRequests
 from domain.errors import Refusal
 from infra.group_commit import GroupCommit
-from infra.readers import DatabaseError, MissingTable, Readers
+from infra.readers import DatabaseError, MissingTable, Readers, Switched
+from workers.recalibration.keeper import Keeper
+
+_ONE = "/v1/recalibrations/{recalibration_id}"
 
 
 class RequestRoute(APIRoute):
@@ -39,11 +45,17 @@ class RequestRoute(APIRoute):
 
 
 def create_app(
-    *, group_commit: GroupCommit, readers: Readers, host: str, lifespan: Lifespan[Any] | None = None
+    *,
+    group_commit: GroupCommit,
+    readers: Readers,
+    host: str,
+    keeper: Keeper | None = None,
+    lifespan: Lifespan[Any] | None = None,
 ) -> FastAPI:
     """The application of a server that listens on `host`.
 
-    Who calls owns the parts and closes them after the server. Raises NotLoopback when the host can be reached from
+    Who calls owns the parts and closes them after the server. Without a keeper, recalibrations that are asked for wait
+    for that of another server. Raises NotLoopback when the host can be reached from
     other machines, since actor headers stand in for authentication.
     """
     require_loopback(host)
@@ -61,12 +73,18 @@ def create_app(
             HTTPException: _http_refused,
             DatabaseError: _database_away,
             MissingTable: _not_projected,
+            Switched: _not_projected,
         },
     )
     app.router.route_class = RequestRoute
-    _add_commands(app, Answers(group_commit))
+    evidence = Evidence(readers)
+    answers = Answers(group_commit, evidence)
+    streams, events = Streams(readers), RecalibrationEvents(readers)
+    app.state.endless = (streams, events, evidence)  # for who stops the server
+    _add_commands(app, answers)
     _add_queries(app, readers)
-    _add_stream(app, Streams(readers))
+    app.add_api_route("/v1/stream", streams.__call__, methods=["GET"])
+    _add_recalibrations(app, answers, readers, keeper, events)
     _add_system(app, readers)
     metrics = Metrics(load, group_commit, readers, readers.watcher())
     app.add_api_route("/metrics", metrics.__call__, methods=["GET"])
@@ -84,9 +102,21 @@ def _add_queries(app: FastAPI, readers: Readers) -> None:
         app.add_api_route(route.path, asking.OneQuery(route, readers).__call__, methods=["GET"])
 
 
-def _add_stream(app: FastAPI, streams: Streams) -> None:
-    app.state.streams = streams  # for who stops the server
-    app.add_api_route("/v1/stream", streams.__call__, methods=["GET"])
+def _add_recalibrations(
+    app: FastAPI,
+    answers: Answers,
+    readers: Readers,
+    keeper: Keeper | None,
+    events: RecalibrationEvents,
+) -> None:
+    for path, method, endpoint in (
+        ("/v1/recalibrations", "POST", AskRecalibration(readers, keeper)),
+        (f"{_ONE}/cancel", "POST", CancelRecalibration(readers, keeper)),
+        (f"{_ONE}/events", "GET", events),
+        (f"{_ONE}/report", "GET", RecalibrationReport(readers)),
+        ("/v1/funnels/{funnel}/rate-sets", "POST", rate_sets.AdoptCandidate(answers, readers)),
+    ):
+        app.add_api_route(path, endpoint.__call__, methods=[method])
 
 
 def _add_system(app: FastAPI, readers: Readers) -> None:
@@ -134,6 +164,6 @@ async def _database_away(request: Request, _: Exception) -> Response:
 
 async def _not_projected(request: Request, _: Exception) -> Response:
     return problems.response(
-        NotReady("The projections have not caught up with the log yet: is the projector running?"),
+        NotReady("The projections of this release do not answer yet: GET /ready says why."),
         request.scope,
     )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, get_type_hints
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import forecasts, queries
+from api import forecasts, queries, recalibrations
 from api import params as p
 from api import queries_sales as sales
 from api.actor import verified_actor
@@ -63,6 +63,7 @@ ROUTES = (
     QueryRoute("/v1/deals/{deal_id}/win-rate/curve", sales.win_rate_curve),
     QueryRoute("/v1/deals/{deal_id}/checklist", sales.checklist),
     QueryRoute("/v1/deals/{deal_id}/contacts", sales.deal_contacts),
+    QueryRoute("/v1/deals/{deal_id}/team", sales.deal_team),
     QueryRoute("/v1/funnels/{funnel}/win-rate", sales.weekly_win_rates),
     QueryRoute("/v1/funnels/{funnel}/win-rate/alerts", sales.win_rate_alerts),
     QueryRoute("/v1/funnels/{funnel}/states", sales.states),
@@ -78,6 +79,8 @@ ROUTES = (
     QueryRoute("/v1/forecast/accuracy", forecasts.forecast_accuracy),
     QueryRoute("/v1/forecast/audit", forecasts.forecast_audit),
     QueryRoute("/v1/funnels/{funnel}/rate-sets", forecasts.rate_sets),
+    QueryRoute("/v1/recalibrations", recalibrations.recalibrations),
+    QueryRoute("/v1/recalibrations/{recalibration_id}", recalibrations.recalibration),
     QueryRoute("/v1/organisation", forecasts.organisation),
     QueryRoute("/v1/projections", queries.projections),
     QueryRoute("/v1/log", queries.log),

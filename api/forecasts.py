@@ -26,7 +26,7 @@ from projections.forecast_weeks import ForecastAccuracy, ForecastWeeks
 from projections.forecasting import Forecast
 from projections.organisation import OrganisationView, organisation_at
 from projections.playbook import stages_at
-from projections.rate_sets import AdoptedRateSet
+from projections.rate_set_history import RateSetInHistory, rate_set_history
 
 T = TypeVar("T")
 _YEARS = range(1901, 2200)
@@ -98,14 +98,15 @@ class RateSets(msgspec.Struct, frozen=True):
 
     funnel: str
     in_force: int | None
-    rate_sets: list[AdoptedRateSet]
+    rate_sets: list[RateSetInHistory]
 
 
 def rate_sets(conn: Connection, params: p.RateSetsParams) -> RateSets:
-    """Every set of stage win rates of a funnel: from when on, by whom, why and on what evidence."""
+    """Every set of stage win rates of a funnel: when, by whom, why and on what evidence, and how it has done since."""
     stages_at(conn, params.funnel)
-    found = rates.rate_sets(conn, params.funnel)
-    current = rates.in_force(found, now(conn))
+    at = now(conn)
+    found = rate_set_history(conn, params.funnel, at)
+    current = rates.in_force(found, at)
     return RateSets(params.funnel, current.number if current else None, found)
 
 

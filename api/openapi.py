@@ -1,75 +1,23 @@
 """The OpenAPI document, from the same tables as the routes: commands, queries, problems."""
 
-import inspect
 import json
-from collections.abc import Iterable
 from importlib.metadata import version
-from typing import Any
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from api import asking, commands, problems, queries, system
+from api import openapi_parts as o
 from api import params as p
 from api import refusals as r
-from api.actor import ROLES
 from api.batch import MOST_COMMANDS
 from api.forecast_params import ForecastAuditParams
 from api.metrics import Metrics
+from api.openapi_recalibrations import recalibrations
 from api.params_sales import OneAccount
+from api.recalibration_params import OneRecalibration, RecalibrationsParams
 from api.schemas import Json, Schemas
 from api.stream import Change, StreamParams
 from domain import errors as d
-from domain.errors import Refusal
-
-_COMMON = (r.InvalidParameters, r.AddressTooLong, r.InternalError, d.Overloaded, r.DatabaseAway)
-_ACTOR = (r.Unauthenticated, r.HeadersNotTrusted)
-_QUERY = (*_COMMON, *_ACTOR, r.InvalidCursor, r.NotYetVisible)
-_BODY = (r.MalformedJson, r.BodyTooLarge, r.NotJson, r.InvalidFields, r.VersionMissing)
-_DOMAIN = tuple(refusal for refusal in problems.TABLE if refusal.__module__ == d.__name__)
-_COMMAND: tuple[type[Refusal], ...] = (*_COMMON, *_ACTOR, *_BODY, *_DOMAIN)
-
-_ACTOR_HEADERS = [
-    {
-        "name": "X-Actor-Id",
-        "in": "header",
-        "required": True,
-        "description": "Who sends it. Believed from this machine only.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
-        "example": "rep-7",
-    },
-    {
-        "name": "X-Actor-Role",
-        "in": "header",
-        "required": True,
-        "description": "In which role.",
-        "schema": {"type": "string", "enum": list(ROLES)},
-        "example": "rep",
-    },
-]
-_TRACE_HEADERS = [
-    {
-        "name": name,
-        "in": "header",
-        "required": False,
-        "description": meaning,
-        "schema": {"type": "string"},
-    }
-    for name, meaning in (
-        (
-            "X-Request-ID",
-            "Names the request in logs and events: up to 128 letters, digits and ._:/+=@- (otherwise a fresh id does).",
-        ),
-        ("X-Correlation-ID", "Names what several requests belong to; the request id otherwise."),
-    )
-]
-_KEY_HEADER = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": "Makes a retry safe: the same key with the same request gets the first answer, for 30 days.",
-    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-    "example": "4f7c1c1e-0a52-4d0c-9c39-2a8b4ad1f0aa",
-}
 
 
 def document() -> bytes:
@@ -81,6 +29,8 @@ def document() -> bytes:
     paths["/v1/commands"] = {"post": _batch(schemas)}
     for query in asking.ROUTES:
         paths.setdefault(query.path, {})["get"] = _query(query, schemas)
+    for path, operations in recalibrations(schemas).items():
+        paths.setdefault(path, {}).update(operations)
     paths["/v1/stream"] = {"get": _stream(schemas)}
     paths |= _system(schemas)
     return json.dumps(
@@ -104,12 +54,12 @@ def document() -> bytes:
 def _command(route: commands.CommandRoute, schemas: Schemas) -> Json:
     body = schemas.of_body(route)
     headers = {
-        "ETag": _header("The stream's version after the command."),
-        "Idempotency-Replayed": _header("`true` when this is the first answer once more."),
+        "ETag": o.header("The stream's version after the command."),
+        "Idempotency-Replayed": o.header("`true` when this is the first answer once more."),
     }
     if route.creates:
-        headers["Location"] = _header("Where the opened one lives.")
-    answer = _object(
+        headers["Location"] = o.header("Where the opened one lives.")
+    answer = o.object_of(
         {
             **{name: {"type": "string", "format": "uuid"} for name in route.answered_ids},
             "version": {"type": "integer", "minimum": 0},
@@ -120,19 +70,19 @@ def _command(route: commands.CommandRoute, schemas: Schemas) -> Json:
     return {
         "operationId": route.name,
         "tags": [route.aggregate],
-        **_texts(route.command, f"For: {', '.join(sorted(route.command.ALLOWED))}."),
-        "parameters": [*_path_id(route), *_ACTOR_HEADERS, *_if_match(route), _KEY_HEADER, *_TRACE_HEADERS],
-        "requestBody": _json_body(body, schemas.example(body)),
+        **o.texts(route.command, f"For: {', '.join(sorted(route.command.ALLOWED))}."),
+        "parameters": [*_path_id(route), *o.ACTOR_HEADERS, *_if_match(route), o.KEY_HEADER, *o.TRACE_HEADERS],
+        "requestBody": o.json_body(body, schemas.example(body)),
         "responses": {
-            "201" if route.creates else "200": _answer("Done, and durable.", answer, headers),
-            **_refusals(_COMMAND),
+            "201" if route.creates else "200": o.answer("Done, and durable.", answer, headers),
+            **o.refusals(o.COMMAND),
         },
     }
 
 
 def _batch(schemas: Schemas) -> Json:
     refs = {route.name: schemas.of_item(route) for route in commands.ROUTES.values()}
-    body = _object(
+    body = o.object_of(
         {
             "commands": {
                 "type": "array",
@@ -142,7 +92,7 @@ def _batch(schemas: Schemas) -> Json:
             }
         }
     )
-    result = _object(
+    result = o.object_of(
         {
             "command": {"type": "string", "enum": list(refs)},
             "version": {"type": "integer"},
@@ -156,15 +106,15 @@ def _batch(schemas: Schemas) -> Json:
         "summary": f"Do up to {MOST_COMMANDS:,} commands, in their order, together or not at all.",
         "description": "A problem names in `index` the command that stood in the way; nothing was done then. "
         "`if_match` may be left out for what the batch itself opens under an id that it names.",
-        "parameters": [*_ACTOR_HEADERS, _KEY_HEADER, *_TRACE_HEADERS],
-        "requestBody": _json_body(body, {"commands": [schemas.example(next(iter(refs.values())))]}),
+        "parameters": [*o.ACTOR_HEADERS, o.KEY_HEADER, *o.TRACE_HEADERS],
+        "requestBody": o.json_body(body, {"commands": [schemas.example(next(iter(refs.values())))]}),
         "responses": {
-            "200": _answer(
+            "200": o.answer(
                 "All done, and durable.",
-                _object({"position": {"type": "integer"}, "results": {"type": "array", "items": result}}),
-                {"Idempotency-Replayed": _header("`true` when this is the first answer once more.")},
+                o.object_of({"position": {"type": "integer"}, "results": {"type": "array", "items": result}}),
+                {"Idempotency-Replayed": o.header("`true` when this is the first answer once more.")},
             ),
-            **_refusals(_COMMAND),
+            **o.refusals(o.COMMAND),
         },
     }
 
@@ -182,7 +132,7 @@ def _query(route: asking.QueryRoute, schemas: Schemas) -> Json:
                 "in": "path" if in_path else "query",
                 "required": in_path,
                 "description": meaning,
-                "schema": _without_null(field),
+                "schema": o.without_null(field),
             }
         )
     unknown = [
@@ -193,17 +143,20 @@ def _query(route: asking.QueryRoute, schemas: Schemas) -> Json:
             (ForecastAuditParams, d.UnknownFunnel),
             (p.OneDeal, d.UnknownDeal),
             (OneAccount, d.UnknownAccount),
+            (OneRecalibration, d.UnknownRecalibration),
+            (OneRecalibration, d.NotAllowed),
+            (RecalibrationsParams, d.NotAllowed),
         )
         if issubclass(route.params, params)
     ]
     return {
         "operationId": route.name,
         "tags": ["queries"],
-        **_texts(route.query),
-        "parameters": [*parameters, *_ACTOR_HEADERS, *_TRACE_HEADERS],
+        **o.texts(route.query),
+        "parameters": [*parameters, *o.ACTOR_HEADERS, *o.TRACE_HEADERS],
         "responses": {
-            "200": _answer("The answer.", schemas.of_struct(route.answer)),
-            **_refusals((*_QUERY, *unknown)),
+            "200": o.answer("The answer.", schemas.of_struct(route.answer)),
+            **o.refusals((*o.QUERY, *unknown)),
         },
     }
 
@@ -224,7 +177,7 @@ def _stream(schemas: Schemas) -> Json:
                 "in": "query",
                 "required": False,
                 "description": after.pop("description"),
-                "schema": _without_null(after),
+                "schema": o.without_null(after),
             },
             {
                 "name": "Last-Event-ID",
@@ -233,16 +186,16 @@ def _stream(schemas: Schemas) -> Json:
                 "description": "The last id that was received.",
                 "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
             },
-            *_ACTOR_HEADERS,
-            *_TRACE_HEADERS,
+            *o.ACTOR_HEADERS,
+            *o.TRACE_HEADERS,
         ],
         "responses": {
             "200": {
                 "description": "The stream.",
-                "headers": {"X-Request-ID": _header("The request's id.")},
+                "headers": {"X-Request-ID": o.header("The request's id.")},
                 "content": {"text/event-stream": {"schema": {"type": "string"}, "itemSchema": change}},
             },
-            **_refusals((*_COMMON, *_ACTOR)),
+            **o.refusals((*o.COMMON, *o.ACTOR)),
         },
     }
 
@@ -255,10 +208,10 @@ def _system(schemas: Schemas) -> Json:
         "schema": {"type": "string", "enum": list(problems.by_code())},
     }
     text = {"200": {"description": "Markdown.", "content": {"text/markdown": {"schema": {"type": "string"}}}}}
-    alive = {"200": _answer("Alive.", schemas.of_struct(system.Alive))}
+    alive = {"200": o.answer("Alive.", schemas.of_struct(system.Alive))}
     ready = {
-        "200": _answer("Ready.", schemas.of_struct(queries.Readiness)),
-        **_refusals((*_COMMON, r.NotReady)),
+        "200": o.answer("Ready.", schemas.of_struct(queries.Readiness)),
+        **o.refusals((*o.COMMON, r.NotReady)),
     }
     metrics = {
         "200": {
@@ -266,14 +219,14 @@ def _system(schemas: Schemas) -> Json:
             "content": {CONTENT_TYPE_PLAIN_0_0_4: {"schema": {"type": "string"}}},
         }
     }
-    here = {"200": _answer("Addresses.", schemas.of_struct(system.Index))}
-    this = {"200": _answer("OpenAPI 3.1.", {"type": "object"})}
+    here = {"200": o.answer("Addresses.", schemas.of_struct(system.Index))}
+    this = {"200": o.answer("OpenAPI 3.1.", {"type": "object"})}
     return {
         path: {
             "get": {
                 "operationId": name,
                 "tags": ["system"],
-                **_texts(meaning),
+                **o.texts(meaning),
                 "parameters": takes,
                 "responses": answer,
             }
@@ -284,15 +237,16 @@ def _system(schemas: Schemas) -> Json:
             ("/ready", "ready", system.Ready, [], ready),
             ("/metrics", "metrics", Metrics.__call__, [], metrics),
             ("/problems", "problems", system.all_problems, [], text),
-            ("/problems/{code}", "problem", system.one_problem, [code], text | _refusals((r.NoSuchAddress,))),
+            (
+                "/problems/{code}",
+                "problem",
+                system.one_problem,
+                [code],
+                text | o.refusals((r.NoSuchAddress,)),
+            ),
             ("/openapi.json", "openapi", document, [], this),
         )
     }
-
-
-def _texts(described: Any, more: str = "") -> Json:
-    lines = inspect.cleandoc(described.__doc__ or "").splitlines()
-    return {"summary": lines[0], "description": "\n".join([*lines, "", more]).strip()}
 
 
 def _path_id(route: commands.CommandRoute) -> list[Json]:
@@ -324,44 +278,3 @@ def _apart(route: commands.CommandRoute) -> str:
         return ""
     other = str(route.id_field).removesuffix("_id")
     return f' It is a version of its own, "0" before the first event: the {other}\'s never moves with it.'
-
-
-def _json_body(schema: Json, example: Any) -> Json:
-    return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
-
-
-def _answer(meaning: str, schema: Json, headers: Json | None = None) -> Json:
-    everywhere = {"X-Request-ID": _header("The request's id."), **(headers or {})}
-    return {
-        "description": meaning,
-        "headers": everywhere,
-        "content": {"application/json": {"schema": schema}},
-    }
-
-
-def _header(meaning: str) -> Json:
-    return {"description": meaning, "schema": {"type": "string"}}
-
-
-def _object(properties: dict[str, Json]) -> Json:
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-def _without_null(schema: Json) -> Json:
-    """A parameter is there or not; it is never null."""
-    arms = [arm for arm in schema.get("anyOf", []) if arm != {"type": "null"}]
-    return arms[0] if len(arms) == 1 else {k: v for k, v in schema.items() if k != "default" or v is not None}
-
-
-def _refusals(refusals: Iterable[type[Refusal]]) -> dict[str, Json]:
-    """The problems that an address may answer with, by status."""
-    by_status: dict[int, list[type[Refusal]]] = {}
-    for refusal in sorted(set(refusals), key=lambda each: (problems.TABLE[each].status, each.code)):
-        by_status.setdefault(problems.TABLE[refusal].status, []).append(refusal)
-    return {
-        str(status): {
-            "description": "; ".join(f"`{each.code}`: {problems.title(each)}" for each in found),
-            "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for status, found in by_status.items()
-    }

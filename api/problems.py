@@ -40,6 +40,7 @@ TABLE: dict[type[Refusal], Row] = {
     d.UnknownFunnel: Row(404, "Use one of the keys named in `accepted`; `GET /v1/funnels` lists them."),
     d.UnknownAccount: Row(404, "Use the id that the answer to open-account gave."),
     d.UnknownContact: Row(404, "Add the person first, as `accepted` says."),
+    d.UnknownRecalibration: Row(404, "Use an id that `GET /v1/recalibrations` lists."),
     r.MethodNotAllowed: Row(405, "Use a method named in the `Allow` header."),
     d.DealExists: Row(409, "The deal is there already. To be safe against retries use `Idempotency-Key`."),
     d.DealClosed: Row(409, "Open the deal again with reopen-deal first, if that is what happened."),
@@ -70,6 +71,13 @@ TABLE: dict[type[Refusal], Row] = {
     d.ForecastLocked: Row(409, "Ask a director, or have the month unlocked."),
     d.OrganisationConflict: Row(409, "Read the organisation and change the command as `accepted` says."),
     d.PlaybookConflict: Row(409, "Read the playbook and change the definition as `accepted` says."),
+    r.RecalibrationState: Row(409, "Read its state; ask for another recalibration where it is over."),
+    d.NotAdoptable: Row(
+        409, "Adopt what the record says, or leave `evidence` out and say that you set them by hand."
+    ),
+    d.EvidenceStale: Row(
+        409, "Recalibrate again and adopt from that record; tell the operator, for a log never changes."
+    ),
     d.StaleVersion: Row(412, "Read what changed, decide again, and send the current version in `If-Match`."),
     r.BodyTooLarge: Row(413, "Send less at once; a batch takes up to 1,000 commands and 8 MiB."),
     r.AddressTooLong: Row(414, "Use shorter parameters."),
@@ -77,6 +85,7 @@ TABLE: dict[type[Refusal], Row] = {
     r.InvalidFields: Row(422, "Correct the fields named in `errors`."),
     d.InvalidCommand: Row(422, "Correct the field named in `field`."),
     d.UnknownStage: Row(422, "Use one of the stages named in `accepted`."),
+    d.UnknownCandidate: Row(422, "Use one of the candidates named in `accepted`."),
     d.UnknownItem: Row(422, "Use one of the items named in `accepted`."),
     d.ReasonMissing: Row(422, "Say why in `reason`."),
     d.WrongCurrency: Row(422, "Give the amount in the currency named in `accepted`."),
@@ -85,6 +94,9 @@ TABLE: dict[type[Refusal], Row] = {
     d.CommandIdReused: Row(422, "Use a new `Idempotency-Key` for a new request."),
     r.VersionMissing: Row(
         428, 'Send `If-Match: "7"` with the version you have read, or `If-Match: *` for any.'
+    ),
+    r.QueueFull: Row(
+        429, "Ask again after the seconds in `Retry-After`, or cancel one that is not needed.", 30
     ),
     r.InternalError: Row(500, "Tell the operator the `request_id`."),
     d.Contended: Row(503, _SENT_AGAIN, 1),

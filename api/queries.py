@@ -27,6 +27,7 @@ from projections import visits
 from projections.deals import DealView
 from projections.engine.adopting import foreign
 from projections.engine.catalogue import catalogue
+from projections.engine.releasing import waiting
 from projections.engine.status import ProjectionStatus, status
 from projections.funnel import CellDeal, Rollup, Snapshot
 from projections.timeline import TimelineEntry
@@ -260,8 +261,12 @@ def readiness(conn: Connection) -> Readiness:
         for f in foreign(conn)
         if (f.projection, f.version) in {(p.name, p.version) for p in catalogue().values()}
     ]
-    live = {s.projection: s for s in status(conn) if s.state == "live"}
+    missing += (beside := waiting(conn))
+    versions = {p.name: p.version for p in catalogue().values()}
+    live = {s.projection: s for s in status(conn) if s.state == "live" and s.version == versions.get(s.projection)}
     for name in catalogue():
+        if any(sentence.startswith(f"{name} v") for sentence in beside):
+            continue
         if name not in live:
             missing.append(f"The projection {name} has not begun: is the projector running?")
         elif not live[name].complete:

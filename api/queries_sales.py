@@ -16,6 +16,7 @@ from projections import (
 )
 from projections import (
     cohorts,
+    deal_teams,
     hygiene,
     pipeline,
     process,
@@ -26,6 +27,7 @@ from projections import deal_contacts as people
 from projections.accounts import AccountDetails, AccountView
 from projections.cohorts import CohortConversion
 from projections.deal_contacts import DealContacts
+from projections.deal_teams import DealTeam
 from projections.dwell_alerts import OverdueDeal, overdue_deals
 from projections.filters import Filters
 from projections.hygiene import StaleDeal
@@ -211,6 +213,11 @@ def deal_contacts(conn: Connection, params: p.DealAtParams) -> DealContacts:
     Raises UnknownDeal.
     """
     return people.deal_contacts(conn, params.deal_id, as_of=moment_of(conn, params), known_at=params.known_at)
+
+
+def deal_team(conn: Connection, params: p.DealAtParams) -> DealTeam:
+    """Who works on a deal beside its owner, from which department, and since when. Raises UnknownDeal."""
+    return deal_teams.deal_team(conn, params.deal_id, as_of=moment_of(conn, params), known_at=params.known_at)
 
 
 class AccountPage(msgspec.Struct, frozen=True):

@@ -65,6 +65,18 @@ class NotJson(Refusal):
     code = "not-json"
 
 
+class QueueFull(Refusal):
+    """As many recalibrations as may be wait already."""
+
+    code = "queue-full"
+
+
+class RecalibrationState(Refusal):
+    """The recalibration is not in a state in which this can be done."""
+
+    code = "recalibration-state"
+
+
 class VersionMissing(Refusal):
     """The request does not say which version of the stream it is based on."""
 

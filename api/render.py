@@ -33,7 +33,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "StaleDeal": ("deal_id", "stage", "last_confirmed_at", "amount", "expected_close", "owner", "name"),
     "CurveWeek": ("week", "value", "status", "refreshed", "weeks_since_assessed", "moved_by.topic", "gates"),
     "WinRateAlert": ("deal_id", "before", "now", "fall", "stage", "owner", "moved_by.topic", "name"),
-    "ProjectionStatus": ("projection", "version", "state", "position", "lag", "lag_seconds", "applied", "ignored",
+    "ProjectionStatus": ("projection", "version", "state", "percent", "position", "lag", "lag_seconds", "applied", "ignored",
                          "parked_events", "complete"),
     "KeyedFigures": ("key", "won", "f1_open", "f2_open", "f1_final", "f2_final", "difference", "open_deals",
                      "open_amount", "won_deals"),

@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 import msgspec
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api import problems
@@ -36,6 +37,12 @@ class Schemas:
             del schema["properties"][route.id_in_path]
             schema["required"] = [name for name in schema.get("required", []) if name != route.id_in_path]
         return self._body(route.command.__name__, schema)
+
+    def of_model(self, model: type[BaseModel]) -> Json:
+        """A reference to the schema of a body that is no command."""
+        return self._body(
+            model.__name__, model.model_json_schema(ref_template="#/components/schemas/{model}")
+        )
 
     def of_item(self, route: CommandRoute) -> Json:
         """A reference to the schema of a command as an item of a batch."""

@@ -10,5 +10,6 @@ class HttpServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more, let every stream go, finish what was accepted."""
-        self.config.app.state.streams.stop()  # type: ignore[union-attr]
+        for endless in self.config.app.state.endless:  # type: ignore[union-attr]
+            endless.stop()
         await super().shutdown(sockets)

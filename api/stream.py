@@ -26,13 +26,14 @@ from api.refusals import InvalidParameters
 from domain import organisation
 from domain.errors import Overloaded
 from domain.event import Actor, Recorded
-from domain.forecast_sight import forecast_sight
+from domain.forecast_sight import forecast_sight, persons
 from domain.manager_forecast import ForecastSet, ForecastWithdrawn
 from domain.registry import AGGREGATE_OF
 from infra.event_store import read_head
 from infra.readers import DatabaseError, Readers
 from infra.streams import load_streams
 from infra.tail import WINDOW, Tail
+from projections.deal_teams import stints_of
 
 log = logging.getLogger("dealtrace.stream")
 
@@ -105,7 +106,7 @@ class Streams:
             raise Overloaded(
                 "Too many streams are open, or the server is stopping.", accepted="a moment later"
             )
-        return _Paced(self._chunks(actor, after), media_type="text/event-stream")
+        return Paced(self._chunks(actor, after), media_type="text/event-stream")
 
     async def _chunks(self, actor: Actor, after: int) -> AsyncIterator[bytes]:
         self._open += 1
@@ -140,17 +141,32 @@ class Streams:
             return events
         if not forecast_sight(actor, organisation.EMPTY).any:
             return [e for e in events if AGGREGATE_OF[type(e.event)].name != "forecast"]
-        streams = await self._readers.run(lambda conn: load_streams(conn, [organisation.STREAM_ID, *deals]))
-        sight = forecast_sight(actor, streams[organisation.STREAM_ID].state or organisation.EMPTY)
+        streams, stints = await self._readers.run(
+            lambda conn: (
+                load_streams(conn, [organisation.STREAM_ID, *deals]),
+                stints_of(conn, persons(actor)),
+            )
+        )
+        sight = forecast_sight(actor, streams[organisation.STREAM_ID].state or organisation.EMPTY, stints)
+        # The projection may lie behind the log, and who has just joined a team is on it all the same.
+        on_team = {deal for deal in deals if persons(actor) & streams[deal].state.team.keys()}
         return [
             e
             for e in events
             if AGGREGATE_OF[type(e.event)].name != "forecast"
-            or sight.sees(streams[e.event.deal_id].state.owner, e.event.seen.owner)
+            or (
+                e.event.deal_id not in on_team
+                and sight.sees(
+                    e.event.deal_id,
+                    streams[e.event.deal_id].state.owner,
+                    e.event.seen.owner,
+                    e.meta.occurred_at,
+                )
+            )
         ]
 
 
-class _Paced(StreamingResponse):
+class Paced(StreamingResponse):
     """Gives up a client that takes nothing for too long, instead of waiting with a full buffer for ever."""
 
     async def stream_response(self, send: Send) -> None:

@@ -78,7 +78,7 @@ PersonalText = Annotated[
 def _utc(moment: datetime) -> datetime:
     if not 1900 <= moment.year <= 2200:
         raise ValueError("must lie between the years 1900 and 2200")
-    return moment.astimezone(UTC)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 def _within_reach(day: date) -> date:

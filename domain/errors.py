@@ -215,6 +215,37 @@ class ForecastLocked(Refusal):
     code = "forecast-locked"
 
 
+class UnknownRecalibration(Refusal):
+    """No recalibration has this id."""
+
+    code = "unknown-recalibration"
+
+    def __init__(self, recalibration: UUID, *, field: str = "recalibration_id") -> None:
+        super().__init__(
+            f"There is no recalibration {recalibration}.",
+            field=field,
+            accepted="an id that GET /v1/recalibrations lists",
+        )
+
+
+class UnknownCandidate(Refusal):
+    """The record of the recalibration has no such candidate."""
+
+    code = "unknown-candidate"
+
+
+class NotAdoptable(Refusal):
+    """The rates are not what the evidence that they name says, or it does not say all that is needed."""
+
+    code = "not-adoptable"
+
+
+class EvidenceStale(Refusal):
+    """The log is not the one that the record of the recalibration was made from."""
+
+    code = "evidence-stale"
+
+
 class OrganisationConflict(Refusal):
     """The organisation does not permit this as it stands."""
 

@@ -126,11 +126,83 @@ class ForecastTable(msgspec.Struct, frozen=True):
     formula: str = "f1_f2/1"
 
 
+class Cell(msgspec.Struct, frozen=True):
+    """What the deals of one stage, owner and team that are expected, or were won, in the months come to.
+
+    `weighed` of them have both amount and rate; `f2` is the sum of the products. `f1`: of forecasts that count.
+    """
+
+    stage: str | None
+    owner: str | None
+    team: str | None
+    open_deals: int = 0
+    open_amount: Decimal = Decimal(0)
+    weighed: int = 0
+    f2: Decimal = Decimal(0)
+    f1: Decimal = Decimal(0)
+    won_deals: int = 0
+    won: Decimal = Decimal(0)
+
+
+def cell_of_open(deal: OpenDeal) -> Cell:
+    """What one open deal comes to in the month that it is expected in."""
+    weighed = deal.amount is not None and deal.stage_rate is not None
+    return Cell(
+        deal.stage,
+        deal.owner,
+        deal.team,
+        open_deals=1,
+        open_amount=deal.amount or Decimal(0),
+        weighed=int(weighed),
+        f2=weighted_total([(deal.amount, deal.stage_rate)])
+        if deal.amount and deal.stage_rate
+        else Decimal(0),
+        f1=deal.forecast.amount if deal.forecast is not None and not _moved(deal) else Decimal(0),
+    )
+
+
+def cell_of_won(deal: WonDeal) -> Cell:
+    """What one won deal comes to in the month of its win."""
+    return Cell(deal.stage, deal.owner, deal.team, won_deals=1, won=deal.amount or Decimal(0))
+
+
+def figures(cells: Iterable[Cell]) -> Figures:
+    """The figures of what all the cells hold together, given in any order."""
+    every = list(cells)
+    expected = sum(cell.open_deals for cell in every)
+    f1 = total(cell.f1 for cell in every)
+    f2 = None if expected and not any(cell.weighed for cell in every) else total(cell.f2 for cell in every)
+    won = total(cell.won for cell in every)
+    return Figures(
+        open_deals=expected,
+        open_amount=total(cell.open_amount for cell in every),
+        won_deals=sum(cell.won_deals for cell in every),
+        won=won,
+        f1_open=f1,
+        f2_open=f2,
+        f1_final=total((won, f1)),
+        f2_final=None if f2 is None else total((won, f2)),
+        difference=None if f2 is None else total((f1, f2.copy_negate())),
+    )
+
+
+def tabled(cells: Sequence[Cell], lists: Lists) -> ForecastTable:
+    """The table of what the cells hold."""
+    return ForecastTable(
+        total=figures(cells),
+        by_stage=_groups(lambda cell: cell.stage, cells),
+        by_owner=_groups(lambda cell: cell.owner, cells),
+        by_team=_groups(lambda cell: cell.team, cells),
+        lists=lists,
+    )
+
+
 def forecast_table(
     months: AbstractSet[str], open_deals: Iterable[OpenDeal], won_deals: Iterable[WonDeal], today: date
 ) -> ForecastTable:
     """The forecast of a month, of the months of a quarter, or of EVENTUALLY, from all rows in any order.
 
+    This is the definition, deal by deal; where a database sums up by itself it must come to the same.
     A forecast counts while its month is the one the deal is expected in; a quarter is the sum of its months,
     so a forecast for October of a deal now expected in November counts in neither. `today` is the local date
     at the time asked about; a deal expected today is not overdue.
@@ -139,12 +211,9 @@ def forecast_table(
     expected = [deal for deal in every if deal.month in months]
     won = [deal for deal in won_deals if deal.month in months]
     counted: list[OpenDeal | WonDeal] = [*expected, *won]
-    return ForecastTable(
-        total=figures(expected, won),
-        by_stage=_groups(lambda deal: deal.stage, expected, won),
-        by_owner=_groups(lambda deal: deal.owner, expected, won),
-        by_team=_groups(lambda deal: deal.team, expected, won),
-        lists=Lists(
+    return tabled(
+        [*map(cell_of_open, expected), *map(cell_of_won, won)],
+        Lists(
             without_forecast=_ids(deal for deal in expected if deal.forecast is None),
             month_moved=_ids(deal for deal in every if _moved(deal) and _touches(deal, months)),
             undated=_ids(deal for deal in every if deal.month is None),
@@ -156,27 +225,6 @@ def forecast_table(
             without_rate=_ids(deal for deal in expected if deal.stage_rate is None),
             without_amount=_ids(deal for deal in counted if deal.amount is None),
         ),
-    )
-
-
-def figures(expected: Sequence[OpenDeal], won: Sequence[WonDeal]) -> Figures:
-    """The figures of open deals expected in, and of deals won in, the months asked about."""
-    weighed = [
-        (d.amount, d.stage_rate) for d in expected if d.amount is not None and d.stage_rate is not None
-    ]
-    f1 = total(d.forecast.amount for d in expected if d.forecast is not None and not _moved(d))
-    f2 = weighted_total(weighed) if weighed or not expected else None
-    done = total(d.amount for d in won if d.amount is not None)
-    return Figures(
-        open_deals=len(expected),
-        open_amount=total(d.amount for d in expected if d.amount is not None),
-        won_deals=len(won),
-        won=done,
-        f1_open=f1,
-        f2_open=f2,
-        f1_final=total((done, f1)),
-        f2_final=None if f2 is None else total((done, f2)),
-        difference=None if f2 is None else total((f1, f2.copy_negate())),
     )
 
 
@@ -192,16 +240,12 @@ def _ids(deals: Iterable[OpenDeal | WonDeal]) -> tuple[UUID, ...]:
     return tuple(sorted(deal.deal for deal in deals))
 
 
-def _groups(
-    key: Callable[[OpenDeal | WonDeal], str | None], expected: Sequence[OpenDeal], won: Sequence[WonDeal]
-) -> tuple[Group, ...]:
-    members: dict[str | None, tuple[list[OpenDeal], list[WonDeal]]] = {}
-    for deal in expected:
-        members.setdefault(key(deal), ([], []))[0].append(deal)
-    for done in won:
-        members.setdefault(key(done), ([], []))[1].append(done)
+def _groups(key: Callable[[Cell], str | None], cells: Iterable[Cell]) -> tuple[Group, ...]:
+    members: dict[str | None, list[Cell]] = {}
+    for cell in cells:
+        members.setdefault(key(cell), []).append(cell)
     ordered = sorted(members, key=lambda name: (name is None, name or ""))
-    return tuple(Group(name, figures(*members[name])) for name in ordered)
+    return tuple(Group(name, figures(members[name])) for name in ordered)
 
 
 # --- Accuracy -----------------------------------------------------------------------------------------

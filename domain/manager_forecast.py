@@ -13,7 +13,15 @@ from pydantic import Field
 
 from domain import organisation
 from domain.command import Context, Reason
-from domain.deal.state import MANAGERS, Deal, DealCommand, present, require_not_the_owner, require_open
+from domain.deal.state import (
+    MANAGERS,
+    Deal,
+    DealCommand,
+    present,
+    require_not_of_the_team,
+    require_not_the_owner,
+    require_open,
+)
 from domain.errors import DealUndated, ForecastLocked, NotAllowed, WrongMonth
 from domain.event import Actor, Event, Role
 from domain.forecast import EVENTUALLY
@@ -201,6 +209,7 @@ def _set(
 
 def _require_authority(actor: Actor, deal: Deal, org: Organisation) -> None:
     require_not_the_owner(actor, deal)
+    require_not_of_the_team(actor, deal)
     if actor.role in ("director", "admin"):
         return
     line = org.managers_above(deal.owner) if deal.owner is not None else ()

@@ -47,9 +47,11 @@ def occurrence(stream: Stream, events: tuple[Event, ...], wanted: datetime | Non
 
     Raises OutOfOrder before the last state event of the same kind group, InTheFuture over 5 s ahead of now.
     """
-    last = max(
-        (stream.last_occurred_at[e.GROUP] for e in events if e.GROUP in stream.last_occurred_at), default=None
-    )
+    last = None
+    for event in events:
+        before = stream.last_occurred_at.get(event.GROUP) if event.GROUP is not None else None
+        if before is not None and (last is None or before > last):
+            last = before
     if wanted is None:
         return now if last is None else max(now, last)
     if wanted > now + TOLERANCE:

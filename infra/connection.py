@@ -54,6 +54,10 @@ class LogConnection:
         self._others: list[LogConnection] = []
         self._clock = (datetime.min.replace(tzinfo=UTC), -CLOCK_SECONDS)
 
+    def __reduce__(self) -> tuple[type["LogConnection"], tuple[str], dict[str, float]]:
+        """What another process gets: a connection of its own to the same log."""
+        return type(self), (self._url,), {"_patience": self._patience}
+
     def run(self, work: Callable[[Raw], T]) -> T:
         """The result of the work. Raises psycopg.OperationalError when the database stays away too long."""
         give_up_at = time.monotonic() + self._patience

@@ -1,6 +1,7 @@
 """Deciding a request on the streams as they are believed to be: no database, only what was loaded."""
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -17,6 +18,8 @@ from infra.mapper import encode
 from infra.requests import ItemResult, Request, Result
 from infra.vault import Sealed, seal
 
+_NOTHING: dict[Any, Any] = {}
+
 WHEN_APPENDED = datetime.max.replace(tzinfo=UTC)
 """Stands for the `recorded_at` that an event decided just now will get; no source can claim to know it later."""
 
@@ -31,10 +34,11 @@ class Step(msgspec.Struct, frozen=True):
 
     def item(self, after: int) -> ItemResult:
         """What became of the command whose events stand after this position."""
-        command, events = self.command, self.event_ids
+        command, events, stream = self.command, self.event_ids, self.stream
         ids = {name: getattr(command, name) for name in command.id_fields()}
-        position = after + len(events)
-        return ItemResult(command.command_name(), self.stream.id, self.stream.version, position, events, ids)
+        return ItemResult(
+            command.command_name(), stream.id, stream.version, after + len(events), events, ids
+        )
 
 
 class Decision(msgspec.Struct):
@@ -62,8 +66,9 @@ class Decision(msgspec.Struct):
             remember = Remember(request.actor.id, request.command_id, request.digest)
         if self.refusal is not None:
             return Unit((), self.stands_on, remember=remember, row=request.row)
+        steps = self.steps
         return Unit(
-            tuple(event for step in self.steps for event in step.events),
+            steps[0].events if len(steps) == 1 else tuple(event for step in steps for event in step.events),
             self.stands_on,
             lambda after: msgspec.json.encode(self.result(after)),
             remember,
@@ -83,15 +88,18 @@ def decide(
     `streams` holds every stream that the commands name or stand on, and the playbook. It is not changed.
     `unknown_corrections` are ids that commands say they correct and that their streams do not have.
     """
+    commands = request.commands
     stands_on = {playbook.STREAM_ID: streams[playbook.STREAM_ID].version}
-    for command in request.commands:
-        for stream_id in (command.stream_id(), *command.stands_on()):
+    for command in commands:
+        stream_id = command.stream_id()
+        stands_on[stream_id] = streams[stream_id].version
+        for stream_id in command.stands_on():
             stands_on[stream_id] = streams[stream_id].version
     decision = Decision(request, stands_on, [], [])
-    view = streams if len(request.commands) == 1 else dict(streams)
-    for index, command in enumerate(request.commands):
+    view = streams if len(commands) == 1 else {stream_id: streams[stream_id] for stream_id in stands_on}
+    for index, command in enumerate(commands):
         try:
-            if command.corrects in unknown_corrections:
+            if unknown_corrections and command.corrects in unknown_corrections:
                 raise InvalidCommand(
                     f"There is no event {command.corrects} on this stream to correct.",
                     field="corrects",
@@ -122,19 +130,15 @@ def _decide_one(
             f"The role {request.actor.role} may not {command.command_name()}.",
             accepted=", ".join(sorted(command.ALLOWED)),
         )
-    sealed = {
-        name: seal(command.subject_id(), text)
-        for name in command.personal_fields()
-        if (text := getattr(command, name)) is not None
-    }
+    sealed, others = _seal(command), command.stands_on()
     context = Context(
         now=now,
         actor=request.actor,
         origin=request.origin,
         playbook=book.state or playbook.EMPTY,
         new_id=new_id,
-        sealed={name: text.ref for name, text in sealed.items()},
-        others={other: streams[other] for other in command.stands_on()},
+        sealed={name: text.ref for name, text in sealed.items()} if sealed else _NOTHING,
+        others={other: streams[other] for other in others} if others else _NOTHING,
     )
     aggregate = AGGREGATE_OF[type(command)]
     if request.origin == "live":
@@ -147,18 +151,28 @@ def _decide_one(
         raise StaleVersion(expected, stream.version)
     decided = aggregate.decide(command, stream.state, context)
     occurred_at = occurrence(stream, decided, command.occurred_at, now)
+    claimed, known_at = request.source_recorded_at, request.source_recorded_at or WHEN_APPENDED
     event_ids, events = [], []
     for event in decided:
-        _check_knowledge(stream, event, request.source_recorded_at, now)
-        known_at = request.source_recorded_at or WHEN_APPENDED
+        if claimed is not None:
+            _check_knowledge(stream, event, claimed, now)
         evolve = AGGREGATE_OF[type(event)].evolve  # an event may be another slice's than its command
         stream = stream.then(event, evolve, occurred_at, known_at)
         meta = _meta(request, command, event, occurred_at, book.version)
         event_ids.append(meta.event_id)
         events.append(NewEvent(stream.id, stream.version, event.TOPIC, encode(meta, event)))
-    if decided:
+    if decided and sealed:
         texts.extend(sealed.values())
     return Step(command, stream, tuple(event_ids), tuple(events))
+
+
+def _seal(command: Command) -> dict[str, Sealed]:
+    """The personal texts that came with the command, by field."""
+    return {
+        name: seal(command.subject_id(), text)
+        for name in command.personal_fields()
+        if (text := getattr(command, name)) is not None
+    }
 
 
 def _require_own_id(command: Command) -> None:
@@ -209,23 +223,16 @@ def _meta(request: Request, command: Command, event: Event, occurred_at: datetim
     )
 
 
-def _check_knowledge(
-    stream: Stream, event: Event, source_recorded_at: datetime | None, now: datetime
-) -> None:
+def _check_knowledge(stream: Stream, event: Event, source_recorded_at: datetime, now: datetime) -> None:
     """A source can not know the future, and what it claims to have known of state may not run backwards."""
-    if source_recorded_at is not None and source_recorded_at > now:
+    if source_recorded_at > now:
         raise InTheFuture(
             f"source_recorded_at {source_recorded_at.isoformat()} lies in the future; it is now {now.isoformat()}.",
             field="source_recorded_at",
             accepted=f"a time up to {now.isoformat()}",
         )
     last = stream.last_known_at
-    if (
-        event.GROUP is not None
-        and source_recorded_at is not None
-        and last is not None
-        and source_recorded_at < last
-    ):
+    if event.GROUP is not None and last is not None and source_recorded_at < last:
         raise OutOfOrder(
             f"The source recorded it at {source_recorded_at.isoformat()}, before what is known already.",
             field="source_recorded_at",

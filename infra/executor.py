@@ -5,7 +5,6 @@ append checks them behind the head lock; what stood on a stream that has moved i
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,11 +23,12 @@ from infra.decisions import WHEN_APPENDED, Decision, decide
 from infra.event_store import Appended, Imported, Moved, Outcome, Repeated, Reused, append, read_head
 from infra.ids import new_id
 from infra.requests import Request, Result
-from infra.streams import load_streams
+from infra.streams import KnownStreams, load_streams
 
 ATTEMPTS = 12
 """How often a command is decided anew because other writers were quicker."""
-CACHED_STREAMS = 50_000
+CACHED_STREAMS = 25_000
+"""How many streams are remembered, and at most twice as many."""
 
 _LEDGER = "SELECT row_key, position FROM dealtrace.import_ledger WHERE row_key = ANY(%b::uuid[])"
 
@@ -48,7 +48,7 @@ class Executor:
     def __init__(self, connection: LogConnection) -> None:
         self._log = connection
         self._reader = connection.another()
-        self._known: OrderedDict[UUID, Stream] = OrderedDict()
+        self._known = KnownStreams(CACHED_STREAMS)
         self._dry: dict[UUID, Stream] = {}
         self._log_and_epoch: tuple[UUID, int] | None = None
         self._seen_on: LogConnection.Raw | None = None
@@ -103,42 +103,37 @@ class Executor:
 
     def stream(self, stream_id: UUID) -> Stream:
         """The stream as it is believed to be now (after dry runs, as they would leave it)."""
-        return self._streams([stream_id])[stream_id]
+        return self.streams([stream_id])[stream_id]
+
+    def streams(self, ids: Iterable[UUID]) -> dict[UUID, Stream]:
+        """The streams as they are believed to be now; one that has no event has version 0."""
+        found, missing = self._known.among(ids)
+        if missing:
+            loaded = self._reader.run(lambda conn: load_streams(conn, missing))
+            self._known.keep(loaded)
+            found |= loaded
+        if self._dry:
+            found |= {stream_id: self._dry[stream_id] for stream_id in found if stream_id in self._dry}
+        return found
 
     # --- load
 
     def _with_ids(self, request: Request) -> Request:
         """Streams that the request opens under a fresh id need not be looked for."""
+        for command in request.commands:
+            if command.MINTS is not None and getattr(command, command.MINTS) is None:
+                break
+        else:
+            return request
         commands = tuple(command.with_id(new_id) for command in request.commands)
         for command, named in zip(request.commands, commands, strict=True):
             if named is not command and named.CREATES:
-                self._keep(Stream(named.stream_id()))
+                stream_id = named.stream_id()
+                self._known.keep({stream_id: Stream(stream_id)})
         return msgspec.structs.replace(request, commands=commands)
 
-    def _streams(self, ids: Iterable[UUID]) -> dict[UUID, Stream]:
-        dry, known = self._dry, self._known
-        found: dict[UUID, Stream] = {}
-        missing = []
-        for stream_id in ids:
-            stream = known.get(stream_id) if not dry else dry.get(stream_id) or known.get(stream_id)
-            if stream is None:
-                missing.append(stream_id)
-            else:
-                found[stream_id] = stream
-        if missing:
-            for stream_id, stream in self._reader.run(lambda conn: load_streams(conn, missing)).items():
-                self._keep(stream)
-                found[stream_id] = stream
-        return found
-
-    def _keep(self, stream: Stream) -> None:
-        self._known[stream.id] = stream
-        self._known.move_to_end(stream.id)
-        if len(self._known) > CACHED_STREAMS:
-            self._known.popitem(last=False)
-
     def _forget(self, stream_id: UUID) -> None:
-        self._known.pop(stream_id, None)
+        self._known.forget(stream_id)
         self._dry.pop(stream_id, None)
 
     def _forget_all(self, decisions: Iterable[Decision]) -> None:
@@ -160,28 +155,32 @@ class Executor:
 
     def _decide(self, requests: Sequence[Request], dry_run: bool) -> list[Decision]:
         """Decide every request on top of those before it, as if all of them will be appended."""
-        needed = {playbook.STREAM_ID}
+        needed, corrected = {playbook.STREAM_ID}, set[tuple[UUID, UUID]]()
         for request in requests:
             for command in request.commands:
-                needed.add(command.stream_id())
+                stream_id = command.stream_id()
+                needed.add(stream_id)
                 needed.update(command.stands_on())
-        streams, unknown = self._streams(needed), self._unknown_corrections(requests)
-        now, decisions = self._reader.now(), []
+                if command.corrects is not None:
+                    corrected.add((command.corrects, stream_id))
+        streams, unknown = self.streams(needed), self._unknown_corrections(corrected)
+        now, decisions, changed = self._reader.now(), [], dict[UUID, Stream]()
         for request in requests:
             decision = decide(request, streams, now, unknown)
             if decision.refusal is None:
                 for step in decision.steps:
                     streams[step.stream.id] = step.stream
                     if dry_run:
-                        self._dry[step.stream.id] = step.stream
-                    else:
-                        self._keep(step.stream)
+                        changed[step.stream.id] = step.stream
             decisions.append(decision)
+        if dry_run:
+            self._dry.update(changed)
+        else:
+            self._known.keep(streams)
         return decisions
 
-    def _unknown_corrections(self, requests: Sequence[Request]) -> frozenset[UUID]:
+    def _unknown_corrections(self, named: set[tuple[UUID, UUID]]) -> frozenset[UUID]:
         """Ids that commands say they correct, and that are no event of the stream they are for."""
-        named = {(c.corrects, c.stream_id()) for r in requests for c in r.commands if c.corrects is not None}
         if not named:
             return frozenset()
         streams = list({stream_id for _, stream_id in named})
@@ -292,4 +291,4 @@ class Executor:
     def _date(self, stream: Stream, recorded_at: datetime) -> None:
         """Now that its last events have their time, say so in what is kept, unless that has moved on."""
         if stream.last_known_at == WHEN_APPENDED and self._known.get(stream.id) is stream:
-            self._known[stream.id] = msgspec.structs.replace(stream, last_known_at=recorded_at)
+            self._known.keep({stream.id: msgspec.structs.replace(stream, last_known_at=recorded_at)})

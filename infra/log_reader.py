@@ -52,8 +52,16 @@ def read_at(conn: Connection[Any], positions: Sequence[int]) -> list[Recorded]:
 
 
 def read_range(conn: Connection[Any], first: UUID, last: UUID, upto: int) -> list[Recorded]:
-    """The events up to a position of the streams with ids from `first` to `last`, stream by stream in order."""
-    return _decoded(_rows(conn, _RANGE, [first, last, upto]))
+    """The events up to a position of the streams with ids from `first` to `last`, stream by stream in order.
+
+    The events of a stream share one object as its id.
+    """
+    events, stream = [], first
+    for position, stream_id, *rest in _rows(conn, _RANGE, [first, last, upto]):
+        if stream_id.int != stream.int:
+            stream = stream_id
+        events.append(decode(position, stream, *rest))
+    return events
 
 
 def read_streams(conn: Connection[Any], streams: Sequence[UUID], upto: int) -> list[Recorded]:
@@ -71,7 +79,7 @@ def plan_ranges(conn: Connection[Any], upto: int, events: int) -> list[tuple[UUI
 
 def _rows(conn: Connection[Any], query: str, parameters: list[Any]) -> list[TupleRow]:
     # Closing frees the raw result at once instead of with the cursor.
-    with conn.cursor() as cursor:
+    with conn.cursor(binary=True) as cursor:
         return cursor.execute(query, parameters).fetchall()
 
 

@@ -46,9 +46,10 @@ def _envelope(event_class: type[Event]) -> type:
 
 
 _ENVELOPES: dict[str, type] = {topic: _envelope(c) for topic, c in EVENTS.items()}
-_DECODERS: dict[str, Callable[[bytes], Any]] = {
-    topic: msgspec.json.Decoder(c).decode for topic, c in _ENVELOPES.items()
+_DECODERS: dict[str, tuple[Callable[[bytes], Any], int]] = {
+    topic: (msgspec.json.Decoder(c).decode, EVENTS[topic].SCHEMA) for topic, c in _ENVELOPES.items()
 }
+"""By topic: what reads its present schema, and which that is."""
 
 
 def encode(meta: Meta, event: Event) -> bytes:
@@ -58,7 +59,7 @@ def encode(meta: Meta, event: Event) -> bytes:
     """
     state = _encode(_ENVELOPES[event.TOPIC](meta, event))
     try:
-        _DECODERS[event.TOPIC](state)
+        _DECODERS[event.TOPIC][0](state)
     except msgspec.ValidationError as error:
         raise Unreadable(f"{event.TOPIC}: {error}") from error
     return state
@@ -71,13 +72,14 @@ def decode(
 
     Raises UnknownTopic for a topic of another release, Unreadable for bytes that are not that topic's.
     """
-    decoder = _DECODERS.get(topic)
-    if decoder is None:
+    if topic not in _DECODERS:
         raise UnknownTopic(f"position {position}: no release of this program knows the topic {topic!r}")
+    read, schema = _DECODERS[topic]
     try:
-        envelope = decoder(state)
-        if envelope.meta.schema == EVENTS[topic].SCHEMA:
-            return Recorded(position, stream_id, version, topic, recorded_at, envelope.meta, envelope.data)
+        envelope = read(state)
+        meta = envelope.meta
+        if meta.schema == schema:
+            return Recorded(position, stream_id, version, topic, recorded_at, meta, envelope.data)
     except msgspec.DecodeError:
         pass  # an older schema need not have today's shape; upcasting says what is wrong if it is not one
     meta, event = _upcast(position, topic, state)

@@ -20,6 +20,9 @@ DatabaseError = psycopg.OperationalError
 MissingTable = psycopg.errors.UndefinedTable
 """A projection has never run here."""
 
+Switched = psycopg.errors.SerializationFailure
+"""Other tables answer than those of the query's snapshot; for the second time in a row, none do."""
+
 READERS = 4
 MAX_WAITING = 512
 STATEMENT_SECONDS = 20
@@ -84,12 +87,13 @@ class Readers:
         try:
             with conn.transaction():
                 return query(conn)
+        except Switched:
+            pass  # a new generation took over while the query ran: it is there in the next snapshot
         except psycopg.OperationalError:
             if fresh or not conn.broken:
                 raise
-        conn, _ = (
-            self._connection()
-        )  # the server was restarted since the last query; reading twice is harmless
+        # The server was restarted since the last query, or tables were switched; reading twice is harmless.
+        conn, _ = self._connection()
         with conn.transaction():
             return query(conn)
 

@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from psycopg import Connection, sql
 
 from domain.exact import total, weighted_total
-from domain.forecast import EVENTUALLY, OpenDeal, figures
+from domain.forecast import EVENTUALLY, OpenDeal, cell_of_open, figures
 from domain.forecast_sight import Sight
 from domain.manager_forecast import Seen
 from domain.money import plain
@@ -111,7 +111,10 @@ def _funnels(conn: Connection[Any], asked: Asked) -> list[str]:
 
 _SEEN = sql.SQL(
     "(NOT coalesce(h.owner = ANY(%(own)s), false) AND NOT coalesce(a.owner = ANY(%(own)s), false)"
-    " AND (%(owners)s::text[] IS NULL OR h.owner = ANY(%(owners)s)))"
+    " AND (%(owners)s::text[] IS NULL OR h.owner = ANY(%(owners)s))"
+    " AND NOT EXISTS (SELECT FROM unnest(%(stint_deals)s::uuid[], %(joined)s::timestamptz[], %(left)s::timestamptz[])"
+    ' AS s(deal_id, joined, "left") WHERE s.deal_id = a.deal_id'
+    ' AND (s."left" IS NULL OR (s.joined <= a.occurred_at AND a.occurred_at < s."left"))))'
 )
 _OF_CLOSE_MONTH = sql.SQL(
     "coalesce(%(month)s = ANY(ARRAY[a.close_month_before, a.close_month_after]), false)"
@@ -159,9 +162,13 @@ def _rows(
         sql.SQL(" AND ").join(wanted),
         sql.SQL("DESC" if newest_first else "ASC"),
     )
+    stints = [stint for of_deal in sight.stints.values() for stint in of_deal]
     parameters = {
         **msgspec.structs.asdict(asked),
         "own": sorted(sight.own),
+        "stint_deals": [stint.deal_id for stint in stints],
+        "joined": [stint.joined for stint in stints],
+        "left": [stint.left for stint in stints],
         "owners": None if sight.owners is None else sorted(sight.owners),
         "after": after,
         "limit": limit,
@@ -196,7 +203,7 @@ def _entry(
     chosen = in_force(sets, row.occurred_at, row.known_at)
     rates = Rates(chosen, {stage.key: stage.stall_after_days for stage in funnel.stages})
     told: dict[str, Any] = {}
-    if sight.sees(owner_now, row.owner):
+    if sight.sees(row.deal_id, owner_now, row.owner, row.occurred_at):
         told = {
             "f1_before": plain(_f1(funnel, asked.month, row.before)),
             "f1_after": plain(_f1(funnel, asked.month, row.after)),
@@ -273,5 +280,5 @@ def _adoption(
 
 
 def _f2_of(deals: Sequence[OpenDeal], month: str) -> str | None:
-    found = figures([deal for deal in deals if deal.month == month], []).f2_open
+    found = figures(cell_of_open(deal) for deal in deals if deal.month == month).f2_open
     return None if found is None else plain(total([found]))

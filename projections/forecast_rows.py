@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -12,9 +12,10 @@ import msgspec
 from psycopg import Connection, sql
 
 from domain.calendar import Period, month_of, parse_fiscal_quarter, parse_fiscal_year, parse_month
-from domain.forecast import EVENTUALLY, ManagerForecast, OpenDeal, WonDeal
+from domain.forecast import EVENTUALLY, ManagerForecast, OpenDeal
 from domain.organisation import Organisation
 from domain.playbook import Funnel
+from projections.deal_teams import PROJECTION as DEAL_TEAMS
 from projections.filters import NO_FILTERS
 from projections.forecasts import FORECASTS_THEN
 from projections.forecasts import PROJECTION as FORECASTS
@@ -22,15 +23,15 @@ from projections.funnel import PROJECTION as FUNNEL
 from projections.open_deals import OpenDeals
 from projections.organisation import PROJECTION as ORGANISATION
 from projections.organisation import organisation_at
-from projections.playbook import IN_FORCE, funnel_at, settings_at, stages_at
 from projections.playbook import PROJECTION as PLAYBOOK
+from projections.playbook import funnel_at, settings_at, stages_at
 from projections.rate_sets import PROJECTION as RATE_SETS
 from projections.rate_sets import AdoptedRateSet, Rates
 
 
 def reflected(conn: Connection[Any]) -> int:
     """The position that every figure of a forecast reflects; 0 while a projection has not begun."""
-    needed = (FUNNEL, FORECASTS, RATE_SETS, ORGANISATION, PLAYBOOK)
+    needed = (FUNNEL, FORECASTS, RATE_SETS, ORGANISATION, PLAYBOOK, DEAL_TEAMS)
     query = sql.SQL("SELECT {}").format(sql.SQL(", ").join(projection.position for projection in needed))
     ((*positions,),) = conn.execute(query).fetchall()
     return min(position or 0 for position in positions)
@@ -51,6 +52,10 @@ class Then(msgspec.Struct, frozen=True):
     def today(self) -> date:
         """The local date."""
         return self.as_of.astimezone(UTC).astimezone(self.tz).date()
+
+    def team_of(self, owner: str | None) -> str | None:
+        """The team of an owner, None for nobody's deals and for people of no team."""
+        return self.org.team_of.get(owner) if owner is not None else None
 
     def rates(self, chosen: AdoptedRateSet | None) -> Rates:
         """What a rate set gives to the deals of the funnel."""
@@ -80,6 +85,14 @@ class Horizon(msgspec.Struct, frozen=True):
     label: str
     months: frozenset[str]
     period: Period | None
+
+    @property
+    def days(self) -> tuple[date, date] | None:
+        """The first day of the months, and the day after their last; None where no day is asked about."""
+        if self.months == {EVENTUALLY}:
+            return None
+        first, last = (date.fromisoformat(f"{month}-01") for month in (min(self.months), max(self.months)))
+        return first, (last + timedelta(days=31)).replace(day=1)
 
 
 def horizon(
@@ -152,7 +165,7 @@ def open_rows(
         forecasts=FORECASTS_THEN,
         dated=dated if at.funnel.dated else sql.SQL(""),
     )
-    rows = conn.execute(query, _parameters(at, owners) | {"months": list(months)}).fetchall()
+    rows = conn.execute(query, parameters_of(at, owners) | {"months": list(months)}).fetchall()
     return [_open_row(at, rates.of, *row) for row in rows]
 
 
@@ -172,7 +185,7 @@ def _open_row(
     deal = OpenDeal(
         deal_id,
         owner,
-        at.org.team_of.get(owner) if owner is not None else None,
+        at.team_of(owner),
         stage,
         amount,
         expected_close,
@@ -183,39 +196,13 @@ def _open_row(
     return OpenRow(deal, owner_now, entered_at)
 
 
-def won_rows(
-    conn: Connection[Any],
-    at: Then,
-    period: Period | None,
-    owners: AbstractSet[str] | None = None,
-) -> list[WonDeal]:
-    """The deals won in the period, or ever without one, and not reopened since."""
-    query = sql.SQL(
-        "SELECT deal_id, owner, stage, amount, closed_at FROM {} WHERE funnel = %(funnel)s AND status = 'won'"
-        " AND (%(start)s::timestamptz IS NULL OR closed_at >= %(start)s AND closed_at < %(end)s)"
-        " AND (%(owners)s::text[] IS NULL OR owner = ANY(%(owners)s)) AND {}"
-    ).format(FUNNEL.view("deal_states"), IN_FORCE)
-    window = {"start": period.start if period else None, "end": period.end if period else None}
-    return [
-        WonDeal(
-            deal_id,
-            owner,
-            at.org.team_of.get(owner) if owner is not None else None,
-            stage,
-            amount,
-            month_of(closed_at, at.tz).label if at.funnel.dated else EVENTUALLY,
-        )
-        for deal_id, owner, stage, amount, closed_at in conn.execute(
-            query, _parameters(at, owners) | window
-        ).fetchall()
-    ]
-
-
-def _parameters(at: Then, owners: AbstractSet[str] | None) -> dict[str, Any]:
+def parameters_of(at: Then, owners: AbstractSet[str] | None) -> dict[str, Any]:
+    """The placeholders of SQL about a moment of a funnel, and of some people's deals there."""
     return {
         "funnel": at.funnel.key,
         "as_of": at.as_of,
         "known_at": at.known_at,
         "today": at.today,
+        "dated": at.funnel.dated,
         "owners": None if owners is None else sorted(owners),
     }

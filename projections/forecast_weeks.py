@@ -1,8 +1,7 @@
 """How a forecast went, week by week, and how right those of past months were: by manager and by team."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -10,16 +9,17 @@ from msgspec import UNSET, UnsetType
 from psycopg import Connection
 
 from domain.calendar import Period, month_of, parse_month, weeks_between
-from domain.exact import total
-from domain.forecast import Accuracy, LeadAccuracy, Snapshot, accuracy, accuracy_by_lead, figures
+from domain.forecast import Accuracy, Cell, LeadAccuracy, Snapshot, accuracy, accuracy_by_lead, figures
 from domain.forecast_sight import Sight
 from domain.money import plain
 from domain.organisation import Organisation
 from projections.forecast_audit import ForecastChanges, forecast_changes
-from projections.forecast_rows import Horizon, Then, open_rows, reflected, then, won_rows
+from projections.forecast_cells import SeenCell, won_cells
+from projections.forecast_moments import Moment, open_cells_at, thens, won_cells_at
+from projections.forecast_rows import Horizon, Then, reflected
 from projections.forecasting import Hidden, f1, f2, people_asked
 from projections.organisation import organisation_at
-from projections.rate_sets import AdoptedRateSet, in_force, rate_sets
+from projections.rate_sets import in_force, rate_sets
 
 WEEKS = 13
 """How many weeks before its close a month is looked at: a quarter."""
@@ -66,26 +66,30 @@ def forecast_weeks(
 ) -> ForecastWeeks:
     """F1, F2, predicted finals and won at the end of each week: the last 13 of the period, up to T."""
     sets = rate_sets(conn, at.funnel.key)
+    periods = _weeks(asked.period, at)
+    moments = [
+        Moment(w, asked.months, asked.period) for w in thens(conn, at.funnel.key, [p.as_of for p in periods])
+    ]
+    every = zip(
+        periods, moments, open_cells_at(conn, moments, sets, sight), won_cells_at(conn, moments), strict=True
+    )
     weeks = []
-    for week in _weeks(asked.period, at):
-        w = then(conn, at.funnel.key, week.as_of, week.as_of)
-        people = people_asked(w, owner, team)
-        chosen = in_force(sets, w.as_of, w.known_at)
-        rows = open_rows(conn, w, asked.months, w.rates(chosen), people)
-        expected = [row for row in rows if row.deal.month in asked.months]
-        found = figures([row.deal for row in expected], won_rows(conn, w, asked.period, people))
-        shown = all(sight.sees(row.owner_now, row.deal.owner) for row in expected)
-        number = chosen.number if chosen else None
+    for week, moment, open_, won in every:
+        people = people_asked(moment.at, owner, team)
+        ours = [each for each in open_ if people is None or each.cell.owner in people]
+        done = [cell for cell in won if people is None or cell.owner in people]
+        chosen = in_force(sets, moment.at.as_of, moment.at.known_at)
+        found = figures([*(each.cell for each in ours), *done])
         weeks.append(
             Week(
                 week=week.label,
                 as_of=week.as_of,
-                rate_set=number,
+                rate_set=chosen.number if chosen else None,
                 **f2(found),
-                **f1(found, sight, shown=shown),
+                **f1(found, sight, shown=all(each.seen for each in ours)),
             )
         )
-    won = won_rows(conn, at, asked.period, people_asked(at, owner, team))
+    brought = won_cells(conn, at, asked.period, people_asked(at, owner, team)).cells
     return ForecastWeeks(
         at.funnel.key,
         asked.label,
@@ -93,7 +97,7 @@ def forecast_weeks(
         at.known_at,
         reflected(conn),
         asked.period is not None and asked.period.end <= at.as_of,
-        plain(total(deal.amount for deal in won if deal.amount is not None)),
+        plain(figures(brought).won),
         weeks,
     )
 
@@ -186,11 +190,10 @@ def forecast_accuracy(
     A snapshot is what was shown at a week's end; a deal counts for its owner's team of that moment, a win for the
     owner's team at the month's end, and a team for its nearest manager then.
     """
-    sets = rate_sets(conn, at.funnel.key)
     pools: dict[Kind, dict[str | None, _Pool]] = {kind: {} for kind in KINDS}
     pools["all"][None] = _Pool()
-    for month in months:
-        _month(conn, at, month, sets, sight, pools)
+    for each in _past(conn, at, months, sight):
+        _pooled(each, pools)
     changes = forecast_changes(conn, at.funnel.key, months, at, sight)
     groups = []
     for kind in KINDS:
@@ -202,40 +205,66 @@ def forecast_accuracy(
     return ForecastAccuracy(at.funnel.key, labels, at.as_of, at.known_at, reflected(conn), groups)
 
 
-def _month(
-    conn: Connection[Any],
-    at: Then,
-    month: Period,
-    sets: Sequence[AdoptedRateSet],
-    sight: Sight,
-    pools: dict[Kind, dict[str | None, _Pool]],
-) -> None:
-    closing = organisation_at(conn, month.as_of, at.known_at)
-    brought = won_rows(conn, msgspec.structs.replace(at, org=closing), month)
-    weeks = []
-    for week in _weeks(month, at):
-        w = then(conn, at.funnel.key, week.as_of, week.as_of)
-        rates = w.rates(in_force(sets, w.as_of, w.known_at))
-        rows = [r for r in open_rows(conn, w, {month.label}, rates) if r.deal.month == month.label]
-        weeks.append((week, rows, won_rows(conn, w, month)))
-    everybody = {deal.team for deal in brought}
-    for _, rows, won in weeks:
-        everybody |= {row.deal.team for row in rows} | {deal.team for deal in won}
+class _Past(msgspec.Struct, frozen=True):
+    """A month that is over: who managed whom at its end, what it brought, and what was shown at its weeks' ends."""
+
+    closing: Organisation
+    brought: list[Cell]
+    weeks: list[tuple[int, list[SeenCell], list[Cell]]]
+    """Weeks before the close, the open deals expected in the month, the deals won in it already."""
+
+
+def _past(conn: Connection[Any], at: Then, months: Sequence[Period], sight: Sight) -> Iterator[_Past]:
+    """All months, from a few passes over the history of the deals."""
+    sets, weeks = (
+        rate_sets(conn, at.funnel.key),
+        [(month, week) for month in months for week in _weeks(month, at)],
+    )
+    shown = thens(conn, at.funnel.key, [week.as_of for _, week in weeks])
+    moments = [Moment(w, frozenset({month.label}), month) for (month, _), w in zip(weeks, shown, strict=True)]
+    found = list(
+        zip(weeks, open_cells_at(conn, moments, sets, sight), won_cells_at(conn, moments), strict=True)
+    )
+    ends = [
+        Moment(
+            msgspec.structs.replace(at, org=organisation_at(conn, month.as_of, at.known_at)),
+            frozenset(),
+            month,
+        )
+        for month in months
+    ]
+    for month, end, brought in zip(months, ends, won_cells_at(conn, ends), strict=True):
+        close = month.end.astimezone(at.tz).date()
+        yield _Past(
+            end.at.org,
+            brought,
+            [
+                ((close - week.end.astimezone(at.tz).date()).days // 7, open_, won)
+                for (of, week), open_, won in found
+                if of is month
+            ],
+        )
+
+
+def _pooled(past: _Past, pools: dict[Kind, dict[str | None, _Pool]]) -> None:
+    """Put the month's snapshots into the pools of all, of every manager, and of every team."""
+    everybody = {cell.team for cell in past.brought}
+    for _, open_, won in past.weeks:
+        everybody |= {each.cell.team for each in open_} | {cell.team for cell in won}
     groups: dict[tuple[Kind, str | None], set[str | None]] = {("all", None): everybody}
     for team in everybody:
         groups["team", team] = {team}
-        groups.setdefault(("manager", _manager(closing, team)), set()).add(team)
+        groups.setdefault(("manager", _manager(past.closing, team)), set()).add(team)
     for (kind, key), teams in groups.items():
         pool = pools[kind].setdefault(key, _Pool())
-        actual = _sum(deal.amount for deal in brought if deal.team in teams)
-        for week, rows, won in weeks:
-            ours = [row for row in rows if row.deal.team in teams]
-            found = figures([row.deal for row in ours], [deal for deal in won if deal.team in teams])
-            lead = (month.end.astimezone(at.tz).date() - week.end.astimezone(at.tz).date()).days // 7
+        actual = figures(cell for cell in past.brought if cell.team in teams).won
+        for lead, open_, won in past.weeks:
+            ours = [each for each in open_ if each.cell.team in teams]
+            found = figures([*(each.cell for each in ours), *(cell for cell in won if cell.team in teams)])
             pool.f1.append(Snapshot(lead, found.f1_final, actual))
             if found.f2_final is not None:
                 pool.f2.append(Snapshot(lead, found.f2_final, actual))
-            pool.shown &= all(sight.sees(row.owner_now, row.deal.owner) for row in ours)
+            pool.shown &= all(each.seen for each in ours)
 
 
 def _manager(org: Organisation, team: str | None) -> str | None:
@@ -244,7 +273,3 @@ def _manager(org: Organisation, team: str | None) -> str | None:
     while found is not None and found.manager is None:
         found = org.teams.get(found.parent or "")
     return found.manager if found else None
-
-
-def _sum(amounts: Iterable[Decimal | None]) -> Decimal:
-    return total(amount for amount in amounts if amount is not None)

@@ -1,8 +1,8 @@
 """The forecast of a month, quarter or year at (T, K): F1 beside F2, as far as the viewer may see F1."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -13,11 +13,13 @@ from msgspec import UNSET, UnsetType
 from psycopg import Connection
 
 from domain.exact import rounded
+from domain.forecast import Cell, ForecastTable, figures, tabled
 from domain.forecast import Figures as DomainFigures
-from domain.forecast import ForecastTable, OpenDeal, forecast_table
+from domain.forecast import Lists as DomainLists
 from domain.forecast_sight import Sight
 from domain.money import plain
-from projections.forecast_rows import Horizon, OpenRow, Then, open_rows, reflected, won_rows
+from projections.forecast_cells import open_cells, won_cells
+from projections.forecast_rows import Horizon, Then, reflected
 from projections.organisation import members, team_and_below
 from projections.rate_sets import AdoptedRateSet, in_force, rate_sets
 
@@ -105,11 +107,13 @@ def forecast(
     """The table of the period with its lists. `what_if` is a rate set to take instead of the one in force."""
     chosen = what_if or in_force(rate_sets(conn, at.funnel.key), at.as_of, at.known_at)
     owners = people_asked(at, owner, team)
-    rows = open_rows(conn, at, asked.months, at.rates(chosen), owners)
-    won = won_rows(conn, at, asked.period, owners)
-    table = forecast_table(asked.months, [row.deal for row in rows], won, at.today)
-    hidden = _hidden(rows, sight)
-    unseen = [row.deal for row in rows if row.deal.deal in hidden and row.deal.month in asked.months]
+    open_ = open_cells(conn, at, asked, at.rates(chosen), sight, owners)
+    won = won_cells(conn, at, asked.period, owners)
+    lists = msgspec.structs.replace(
+        open_.lists, without_amount=tuple(sorted([*open_.lists.without_amount, *won.without_amount]))
+    )
+    table = tabled([*(each.cell for each in open_.cells), *won.cells], lists)
+    unseen = [each.cell for each in open_.cells if not each.seen]
     return Forecast(
         at.funnel.key,
         asked.label,
@@ -120,44 +124,40 @@ def forecast(
         table.formula,
         reflected(conn),
         _figures(table.total, sight, shown=not unseen),
-        _keyed(table.by_stage, sight, {deal.stage for deal in unseen}),
-        _keyed(table.by_owner, sight, {deal.owner for deal in unseen}),
+        _keyed(table.by_stage, sight, {cell.stage for cell in unseen}),
+        _keyed(table.by_owner, sight, {cell.owner for cell in unseen}),
         _teams(at, table, sight, unseen, team if owner is None else None, every=owners is None),
-        _lists(table, sight, hidden),
+        _lists(lists, sight),
     )
 
 
-def _hidden(rows: Iterable[OpenRow], sight: Sight) -> frozenset[UUID]:
-    return frozenset(r.deal.deal for r in rows if not sight.sees(r.owner_now, r.deal.owner))
-
-
-def f1(figures: DomainFigures, sight: Sight, *, shown: bool) -> dict[str, Any]:
+def f1(found: DomainFigures, sight: Sight, *, shown: bool) -> dict[str, Any]:
     """The fields of F1, as far as the viewer may see them."""
     if not sight.any:
         return {}
     if not shown:
         return {"f1_open": None, "f1_final": None, "difference": None}
     return {
-        "f1_open": plain(figures.f1_open),
-        "f1_final": plain(figures.f1_final),
-        "difference": _text(figures.difference),
+        "f1_open": plain(found.f1_open),
+        "f1_final": plain(found.f1_final),
+        "difference": _text(found.difference),
     }
 
 
-def f2(figures: DomainFigures) -> dict[str, Any]:
+def f2(found: DomainFigures) -> dict[str, Any]:
     """The fields that everybody may see."""
     return {
-        "open_deals": figures.open_deals,
-        "open_amount": plain(figures.open_amount),
-        "won_deals": figures.won_deals,
-        "won": plain(figures.won),
-        "f2_open": _text(figures.f2_open),
-        "f2_final": _text(figures.f2_final),
+        "open_deals": found.open_deals,
+        "open_amount": plain(found.open_amount),
+        "won_deals": found.won_deals,
+        "won": plain(found.won),
+        "f2_open": _text(found.f2_open),
+        "f2_final": _text(found.f2_final),
     }
 
 
-def _figures(figures: DomainFigures, sight: Sight, *, shown: bool) -> Figures:
-    return Figures(**f2(figures), **f1(figures, sight, shown=shown))
+def _figures(found: DomainFigures, sight: Sight, *, shown: bool) -> Figures:
+    return Figures(**f2(found), **f1(found, sight, shown=shown))
 
 
 def _text(amount: Decimal | None) -> str | None:
@@ -171,11 +171,11 @@ def _keyed(groups: Sequence[Any], sight: Sight, unseen: AbstractSet[str | None])
     ]
 
 
-_NOTHING = forecast_table(frozenset(), (), (), date.min).total
+_NOTHING = figures(())
 
 
 def _teams(
-    at: Then, table: ForecastTable, sight: Sight, unseen: Sequence[OpenDeal], team: str | None, *, every: bool
+    at: Then, table: ForecastTable, sight: Sight, unseen: Sequence[Cell], team: str | None, *, every: bool
 ) -> list[TeamFigures]:
     """Every team asked about that has people or figures, in order of key; the deals of no team last."""
     found = {group.key: group.figures for group in table.by_team}
@@ -183,7 +183,7 @@ def _teams(
     for of in at.org.team_of.values():
         heads[of] = heads.get(of, 0) + 1
     asked = set(heads) if every else set(heads) & team_and_below(at.org, team) if team else set()
-    closed = {deal.team for deal in unseen}
+    closed = {cell.team for cell in unseen}
     return [
         TeamFigures(
             team=key,
@@ -200,13 +200,8 @@ def _per_head(won: Decimal, heads: int) -> str | None:
     return plain(rounded(Fraction(won) / heads, 2)) if heads else None
 
 
-def _lists(table: ForecastTable, sight: Sight, hidden: AbstractSet[UUID]) -> Lists:
-    lists = table.lists
+def _lists(lists: DomainLists, sight: Sight) -> Lists:
     open_to_all = (lists.undated, lists.overdue, lists.without_rate, lists.without_amount)
     if not sight.any:
         return Lists(*open_to_all)
-    return Lists(
-        *open_to_all,
-        tuple(deal for deal in lists.without_forecast if deal not in hidden),
-        tuple(deal for deal in lists.month_moved if deal not in hidden),
-    )
+    return Lists(*open_to_all, lists.without_forecast, lists.month_moved)

@@ -34,6 +34,7 @@ PROJECTION = Projection(
                     "(funnel, account_id, stage) INCLUDE (amount_thousandths, occurred_at, known_at)"
                     " WHERE status = 'open' AND next_occurred_at IS NULL"
                 ),
+                "(funnel, expected_close) WHERE status = 'open' AND next_occurred_at IS NULL",
                 "(funnel, next_occurred_at) WHERE status = 'open' AND next_occurred_at IS NOT NULL",
                 "(funnel, closed_at) WHERE status = 'won'",
             ),

@@ -132,14 +132,22 @@ class Rates:
         self._rates = {(r.stage, r.age): r.rate for r in chosen.rates} if chosen else {}
         self._stall_after = {s: d * _DAY_SECONDS for s, d in stall_after_days.items()}
 
+    @property
+    def known(self) -> set[tuple[str, bool]]:
+        """Stage and whether stalled, of all visits that have a rate."""
+        ages = {None: (False, True), "fresh": (False,), "stalled": (True,)}
+        return {(stage, stalled) for stage, age in self._rates for stalled in ages[age]}
+
+    def of_age(self, stage: str, *, stalled: bool) -> Decimal | None:
+        """The rate of a fresh or stalled visit of the stage; None where the set has none."""
+        rate = self._rates.get((stage, None))
+        return rate if rate is not None else self._rates.get((stage, "stalled" if stalled else "fresh"))
+
     def of(self, stage: str, entered_at: datetime, at: datetime) -> Decimal | None:
         """The stage win rate at a time of a deal that entered the stage then; None where the set has none."""
-        rate = self._rates.get((stage, None))
-        if rate is not None or not self._rates:
-            return rate
         # without a definition of the stage there is no age at which its visits stall
         stalled = (at - entered_at).total_seconds() > self._stall_after.get(stage, float("inf"))
-        return self._rates.get((stage, "stalled" if stalled else "fresh"))
+        return self.of_age(stage, stalled=stalled)
 
 
 _DAY_SECONDS = 86_400

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Sequence
 from threading import Event as Flag
+from threading import Thread
 from typing import Any
 
 import psycopg
@@ -19,6 +20,7 @@ from projections.engine.checkpoints import ensure
 from projections.engine.connecting import connect
 from projections.engine.description import Projection
 from projections.engine.running import BATCH_EVENTS, step
+from workers.releaser import fill_beside
 
 log = logging.getLogger("dealtrace.projector")
 
@@ -32,7 +34,8 @@ class Projector:
     """Applies what the log gains. NOTIFY wakes it early; the poll is what it relies on.
 
     A second projector on the same log does no harm: whoever moves a checkpoint first wins, the other reads on from
-    there.
+    there. Versions that this release brings beside those of another one are filled in a thread of their own, with
+    `switches` they answer as soon as they are.
     """
 
     def __init__(
@@ -41,8 +44,10 @@ class Projector:
         *,
         projections: Sequence[Projection] | None = None,
         batch_events: int = BATCH_EVENTS,
+        switches: bool = False,
     ) -> None:
         self._app_url = app_url
+        self._switches = switches
         self._projections = list(projections or chosen())
         self._batch_events = batch_events
         self._forget_at = 0.0
@@ -53,6 +58,17 @@ class Projector:
         Anything else that goes wrong (an unknown topic, a gap, a foreign log) is logged and tried again with growing
         pauses, since only an operator can mend it; no event is skipped meanwhile, and `lag` says so.
         """
+        filling = Thread(
+            target=fill_beside,
+            args=[self._app_url, stop],
+            kwargs={"then_switch": self._switches, "projections": self._projections},
+            name="filling",
+        )
+        filling.start()
+        self._follow(stop)
+        filling.join()
+
+    def _follow(self, stop: Flag) -> None:
         pause = FIRST_BACKOFF
         while not stop.is_set():
             try:

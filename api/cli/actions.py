@@ -12,15 +12,18 @@ from api.body import canonical, checked
 from api.cli.data import body, opened, writing
 from api.cli.failure import USAGE, Failure
 from api.cli.options import option, verb_taking
-from api.cli.terminal import note, write_answer
+from api.cli.terminal import note, progress, write_answer
 from api.commands import answer
 from api.strict_json import parse
 from domain.command import Command
 from domain.errors import Refusal
 from domain.event import Actor
+from domain.playbook import AdoptRateSet
 from domain.registry import COMMANDS
 from infra.ids import new_id
 from infra.requests import Request
+from infra.snapshot import one_snapshot
+from workers.recalibration.adopting import claimed, prove
 
 RoleName = Literal[
     "rep", "manager", "director", "sales_operations", "analyst", "auditor", "admin", "integration"
@@ -117,6 +120,8 @@ def do(
         expected=(based_on,),
     )
     with opened() as server, writing(server) as (_, executor):
+        if isinstance(command, AdoptRateSet) and command.evidence is not None and role in command.ALLOWED:
+            _require_evidence(server.app_url, command)
         (outcome,) = executor.execute([request])
     if isinstance(outcome, Refusal):
         raise outcome
@@ -127,6 +132,15 @@ def do(
         note(f"Done: {item.stream_id} has version {item.version}, the log stands at {item.position}.")
     else:
         note(f"It was so already: {item.stream_id} has version {item.version}.")
+
+
+def _require_evidence(url: str, command: AdoptRateSet) -> None:
+    """As over HTTP, no rate set names evidence that does not hold. Raises a Refusal."""
+    with (
+        one_snapshot(url, "dealtrace adoption") as conn,
+        progress("Proving that the log is the one of the record") as bar,
+    ):
+        prove(conn, [claimed(conn, command)], bar.at)
 
 
 def logged_in() -> str:

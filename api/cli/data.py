@@ -14,7 +14,10 @@ from infra.migrations import migrate, not_applied
 from infra.postgres import Server, open_server
 from infra.readers import Readers
 from infra.settings import Settings
+from projections.engine.connecting import connect
+from projections.engine.releasing import waiting
 from projections.engine.running import run_to_head
+from workers import releaser
 from workers.first_start import fill_empty_log
 
 
@@ -30,10 +33,26 @@ def opened() -> Iterator[Server]:
         yield server
 
 
-def catch_up(server: Server) -> int:
-    """Bring the projections to the head of the log and return it, with a bar when it takes long."""
+def catch_up(server: Server, *, take_over: bool = False) -> int:
+    """Bring the projections to the head of the log and return it, with a bar when it takes long.
+
+    With `take_over`, and beside an embedded server always, a new release's projections are filled and switched to
+    first: nobody else waits for an operator to do so.
+    """
+    if take_over or server.embedded:
+        with progress("Making the projections of this release") as bar:
+            releaser.take_over(server.app_url, progress=bar.at)
     with progress("Bringing the projections up to date") as bar:
-        return run_to_head(server.app_url, progress=bar.at)
+        reached = run_to_head(server.app_url, progress=bar.at)
+    if take_over or server.embedded:
+        return reached
+    with connect(server.app_url) as conn:
+        sentences = waiting(conn)
+    if sentences:
+        raise Failure(
+            f"This release does not answer yet: {' '.join(sentences)}", "dealtrace projections status"
+        )
+    return reached
 
 
 def ask(query: Callable[[Any, Any], Any], params: Any) -> Any:

@@ -13,9 +13,12 @@ from infra.migrations import APP_ROLE
 from infra.postgres import ServerError
 from infra.settings import SettingError
 from infra.tracing import TracingMissing
-from projections.engine.checkpoints import ForeignLog
+from projections.engine.checkpoints import ForeignLog, Retired
+from projections.engine.comparing import Disagreement
 from projections.engine.folding import Gap
+from projections.engine.releasing import NotReady
 from workers.importer import UnusableInput
+from workers.releaser import TakenBack
 
 REFUSED, USAGE, INTERRUPTED = 1, 2, 130
 _NOT_MIGRATED = {"3F000", "42P01", "42703"}
@@ -74,6 +77,14 @@ def tell(error: BaseException, verb: str) -> Told:  # noqa: C901 -- one case for
         case UnknownTopic():
             hint = "the log was written by a newer release: use that one, or a later one"
             return Told(_sentence(str(error)), hint, REFUSED)
+        case Disagreement():
+            hint = "the old release goes on serving; dealtrace projections switch --help"
+            return Told(f"No switch to this release: {error}", hint, REFUSED)
+        case TakenBack() | NotReady():
+            return Told(str(error), "dealtrace projections switch", REFUSED)
+        case Retired():
+            hint = "run the later release, or dealtrace projections prepare to make them again"
+            return Told(str(error), hint, REFUSED)
         case KeyboardInterrupt():
             return Told("Interrupted.", "", INTERRUPTED)
     return _unforeseen(error)

@@ -22,6 +22,8 @@ def program() -> typer.Typer:
     from api.cli.operating import add_operating
     from api.cli.questions import add_questions
     from api.cli.recalibrating import add_recalibrating
+    from api.cli.recalibration_jobs import add_recalibration_jobs
+    from api.cli.replaying import add_replaying
     from api.cli.server import add_server
     from api.cli.upkeep import add_upkeep
 
@@ -39,9 +41,11 @@ def program() -> typer.Typer:
         add_server,
         add_questions,
         add_recalibrating,
+        add_recalibration_jobs,
         add_actions,
         add_imports,
         add_upkeep,
+        add_replaying,
         add_operating,
     ):
         add(app)
@@ -102,7 +106,9 @@ def _verb(arguments: list[str]) -> str:
             break
         words.append(argument)
     return " ".join(
-        words if words[:1] and words[0] in ("do", "import", "projections", "rates") else words[:1]
+        words
+        if words[:1] and words[0] in ("do", "import", "projections", "rates", "recalibrations")
+        else words[:1]
     )
 
 

@@ -57,6 +57,7 @@ QUESTIONS = (
     Question("stale", sales.stale, ps.StaleParams, "--funnel tas_plus --owner anna"),
     Question("checklist", sales.checklist, ps.DealAtParams, "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11"),
     Question("deal-contacts", sales.deal_contacts, ps.DealAtParams, "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11"),
+    Question("deal-team", sales.deal_team, ps.DealAtParams, "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11"),
     Question("accounts", sales.accounts, ps.AccountsParams, "--region North --limit 10"),
     Question("account", sales.account, ps.OneAccount, "--account-id 0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a12"),
     Question(

@@ -18,6 +18,8 @@ from api.cli.failure import USAGE, Failure
 from api.cli.options import option, verb_taking
 from api.cli.questions import FORMAT
 from api.cli.terminal import Format, note, progress, show
+from api.recalibration_jobs import ask as ask_for
+from api.recalibration_jobs import wanted
 from domain.event import Actor
 from domain.recalibration.folds import Unit
 from infra.postgres import Server
@@ -36,6 +38,10 @@ _RATES = option(
     "rates", str | None, None, "--rates", metavar="RATES",
     help="The whole open pipeline under these rates: RECORD:CANDIDATE, or current.", show_default=False,
 )  # fmt: skip
+_DETACH = option(
+    "detach", bool, False, "--detach",
+    help="Let a server do it; `dealtrace recalibrations` says how far it has come.", show_default=False,
+)  # fmt: skip
 _SEED = option("seed", int, 0, "--seed", help="Seed of the draws behind the bands of --at and --rates.")
 
 
@@ -46,7 +52,7 @@ def add_recalibrating(app: typer.Typer) -> None:
         help="Learn stage win rates from history, test every way to do so, recommend, and keep the record.",
         epilog="Example:  dealtrace recalibrate --funnel tas_plus --until 2026-01-31",
         rich_help_panel="Ask",
-    )(verb_taking(p.RecalibrateParams, _recalibrate, FORMAT))
+    )(verb_taking(p.RecalibrateParams, _recalibrate, FORMAT, _DETACH))
     app.command(
         "forecast",
         help="The forecast of a period; with --at or --rates, of the whole pipeline open at a moment.",
@@ -59,7 +65,7 @@ def add_recalibrating(app: typer.Typer) -> None:
     rates.command(
         "adopt",
         help="Adopt a candidate of a record of recalibration for its funnel.",
-        epilog="Example:  dealtrace rates adopt 0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11:survivor/1 --reason 'Tested.'",
+        epilog="Example:  dealtrace rates adopt 0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11:survivor/2 --reason 'Tested.'",
     )(adopt)
     rates.command(
         "history",
@@ -75,7 +81,7 @@ def add_recalibrating(app: typer.Typer) -> None:
 
 
 def adopt(
-    candidate: Annotated[str, typer.Argument(metavar="RECORD:CANDIDATE", help="Such as ...:survivor/1.")],
+    candidate: Annotated[str, typer.Argument(metavar="RECORD:CANDIDATE", help="Such as ...:survivor/2.")],
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.")],
     effective_from: Annotated[
         str | None, typer.Option("--effective-from", metavar="TIME", help="Default: now.")
@@ -87,17 +93,15 @@ def adopt(
     """Adopt a candidate of a record."""
     given = {"reason": reason} | ({} if effective_from is None else {"effective_from": effective_from})
     params = checked_params(p.AdoptParams, given)
-    with opened() as server, progress("Proving that the log is the one of the record") as bar:
+    with opened() as server:
         try:
-            command = adoption(
-                server.app_url,
-                candidate,
-                params.reason,
-                effective_from=params.effective_from,
-                progress=bar.at,
-            )
+            record, name = named(candidate)
         except NoSuchRecord as error:
             raise _unknown(error) from None
+        command = read(
+            server,
+            lambda conn: adoption(conn, record, name, params.reason, effective_from=params.effective_from),
+        )
     do(command, actor, role, None, "json" if form == "json" else "text")
 
 
@@ -121,9 +125,14 @@ def write_report(
     note(f"Wrote {out}.")
 
 
-def _recalibrate(params: p.RecalibrateParams, form: Format) -> None:
+def _recalibrate(params: p.RecalibrateParams, form: Format, detach: bool) -> None:
     with opened() as server:
         catch_up(server)
+        if detach:
+            actor = Actor(logged_in(), "admin", "cli")
+            job = ask_for(server.app_url, read(server, lambda conn: wanted(conn, params, actor))).job
+            show(job, body(job), form)
+            return
         asked = Asked(
             params.funnel,
             _instant(server, params.until),

@@ -62,7 +62,7 @@ def run(
         if written and demo:
             write_truth(settings.home)
             note(f"An empty log: the demonstration company was loaded, {written:,} events of two years.")
-        catch_up(server)
+        catch_up(server, take_over=True)
         with _projector_process() as process:
             _serve(server, settings, listener, _welcome(server, settings, listener))
         if process.returncode:
@@ -82,11 +82,17 @@ def serve() -> None:
 
 
 def projector(
+    switches: Annotated[
+        bool,
+        typer.Option(
+            "--switch", help="Of a new release: let its projections answer as soon as they are filled."
+        ),
+    ] = False,
     attached: Annotated[
         bool, typer.Option("--attached", hidden=True, help="Stop when stdin is closed.")
     ] = False,
 ) -> None:
-    """Keep the projections up to date with the log."""
+    """Keep the projections up to date with the log; fill those of a new release beside the old ones."""
     from workers.projector import Projector
 
     settings = Settings.from_environment()
@@ -100,7 +106,7 @@ def projector(
         else:
             note("The projector follows the log; Ctrl-C stops it.")
         with _projector_metrics(settings), tracing_to(settings.traces_url, "projector"):
-            Projector(server.app_url).run(stop)
+            Projector(server.app_url, switches=switches).run(stop)
 
 
 @contextmanager
@@ -180,6 +186,7 @@ def _serve(server: Server, settings: Settings, listener: socket.socket, welcome:
 
     from api.app import create_app
     from api.serving import HttpServer
+    from workers.recalibration.keeper import Keeper
 
     class Api(HttpServer):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -192,8 +199,9 @@ def _serve(server: Server, settings: Settings, listener: socket.socket, welcome:
         closing(LogConnection(server.app_url)) as log,
         closing(GroupCommit(Executor(log))) as group_commit,
         closing(Readers(server.app_url)) as readers,
+        closing(Keeper(server.app_url)) as keeper,
     ):
-        app = create_app(group_commit=group_commit, readers=readers, host=settings.host)
+        app = create_app(group_commit=group_commit, readers=readers, host=settings.host, keeper=keeper)
         config = uvicorn.Config(
             app,
             log_config=None,

@@ -14,15 +14,17 @@ from api.cli.failure import USAGE, Failure
 from api.cli.operating import adopt
 from api.cli.options import verb_taking
 from api.cli.questions import FORMAT
+from api.cli.releases import add_releases
 from api.cli.terminal import Format, note, progress, show
 from domain.event import Actor
 from projections.engine.catalogue import catalogue, chosen
 from projections.engine.checkpoints import Moved
+from projections.engine.comparing import Disagreement
 from projections.engine.connecting import connect
 from projections.engine.description import Projection
 from projections.engine.digests import digest
 from projections.engine.parking import parked
-from projections.engine.rebuilding import Cancelled, RebuildRunning, rebuild
+from projections.engine.rebuilding import Cancelled, NotServing, RebuildRunning, rebuild
 from projections.engine.unparking import unpark
 
 Form = Annotated[Format, typer.Option("--format", help="A table for people, JSON, or rows.")]
@@ -40,6 +42,7 @@ def add_upkeep(app: typer.Typer) -> None:
     projections.command(
         "status", help="How far each projection has come.", epilog="Example:  dealtrace projections status"
     )(verb_taking(p.NoParams, _status, FORMAT))
+    add_releases(projections)
     projections.command("rebuild", epilog="Example:  dealtrace projections rebuild")(rebuild_some)
     projections.command("digest", epilog="Example:  dealtrace projections digest --format json")(digests)
     projections.command("parked", epilog="Example:  dealtrace projections parked")(parked_keys)
@@ -53,14 +56,38 @@ def rebuild_some(
         list[str] | None, typer.Argument(metavar="NAME", help="Which ones. Default: all.")
     ] = None,
     processes: Annotated[int | None, typer.Option("--processes", help="Default: one per CPU.")] = None,
+    throttle: Annotated[
+        float,
+        typer.Option(
+            "--throttle", metavar="TIMES", min=0.0, help="Rest that many times as long as it works."
+        ),
+    ] = 0.0,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Do not switch unless the new rows equal the old ones.")
+    ] = False,
 ) -> None:
     """Make projections anew from the whole log, beside the old ones, and switch over when they are ready."""
     wanted = [projection.name for projection in _named(names)]
     with opened() as server, progress(f"Rebuilding {', '.join(wanted)}") as bar:
         try:
-            rebuild(server.app_url, wanted, processes=processes, progress=bar.at)
+            rebuild(
+                server.app_url,
+                wanted,
+                processes=processes,
+                throttle=throttle,
+                progress=bar.at,
+                compare=compare,
+            )
         except (RebuildRunning, Cancelled) as error:
             raise Failure(str(error), "the same again goes on from there") from None
+        except NotServing as error:
+            raise Failure(
+                str(error), "dealtrace projections prepare fills it, switch lets it answer"
+            ) from None
+        except Disagreement as error:
+            raise Failure(
+                str(error), "the same without --compare switches over; rows are lost by it"
+            ) from None
     note(f"Rebuilt {', '.join(wanted)}.")
 
 

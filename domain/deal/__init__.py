@@ -12,6 +12,7 @@ from domain.deal import (
     people,
     process,
     progress,
+    team,
     terms,
 )
 from domain.deal.activities import (
@@ -114,6 +115,12 @@ from domain.deal.state import (
     Standing,
     Status,
 )
+from domain.deal.team import (
+    DealTeamJoined,
+    DealTeamLeft,
+    JoinDealTeam,
+    LeaveDealTeam,
+)
 from domain.deal.terms import (
     AmountRevised,
     DealRenamed,
@@ -135,6 +142,7 @@ SLICES: tuple[ModuleType, ...] = (
     compelling_event,
     comparison,
     people,
+    team,
     hygiene,
     activities,
 )
@@ -180,6 +188,8 @@ __all__ = [
     "DealOpened",
     "DealRenamed",
     "DealReopened",
+    "DealTeamJoined",
+    "DealTeamLeft",
     "DealVoided",
     "DealWon",
     "DropCompetitor",
@@ -192,6 +202,8 @@ __all__ = [
     "InsideSourceLost",
     "ItemTicked",
     "ItemUnticked",
+    "JoinDealTeam",
+    "LeaveDealTeam",
     "LogActivity",
     "LoseDeal",
     "LoseInsideSource",

@@ -74,6 +74,8 @@ class Deal(msgspec.Struct, frozen=True):
     """Outcome of the latest review by stage."""
     standing: Standing = Standing()
     contacts: dict[UUID, DealContact] = {}
+    team: dict[str, str | None] = {}
+    """Department by person of the deal team."""
 
 
 class DealCommand(Command):
@@ -118,6 +120,12 @@ def require_not_the_owner(actor: Actor, deal: Deal) -> None:
     """
     if deal.owner is not None and deal.owner in (actor.id, actor.on_behalf_of):
         raise NotAllowed("This is not for the owner of the deal to do.", accepted="somebody one level up")
+
+
+def require_not_of_the_team(actor: Actor, deal: Deal) -> None:
+    """Nobody forecasts a deal that they work on, nor through somebody who acts for them. Raises NotAllowed."""
+    if actor.id in deal.team or actor.on_behalf_of in deal.team:
+        raise NotAllowed("This is not for the deal team to do.", accepted="somebody one level up")
 
 
 MANAGERS: frozenset[Role] = frozenset({"manager", "director", "admin"})

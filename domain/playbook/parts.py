@@ -55,7 +55,10 @@ class Funnel(msgspec.Struct, frozen=True):
 
     def order(self, stage: str) -> int | None:
         """The stage's place, from 0, or None when the funnel has no such stage."""
-        return next((i for i, s in enumerate(self.stages) if s.key == stage), None)
+        for i, known in enumerate(self.stages):
+            if known.key == stage:
+                return i
+        return None
 
 
 class GradeRule(msgspec.Struct, frozen=True):

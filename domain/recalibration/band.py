@@ -15,7 +15,7 @@ from scipy.special import ndtri
 from domain.recalibration.columns import Floats, Ints, add_up
 from domain.recalibration.resampling import uniforms
 
-PRIOR_SPREAD = 0.15
+PRIOR_SPREAD = 0.10
 """Standard deviation of the common movement of log odds that is assumed before any forecast was tested."""
 PRIOR_WEEKS = 4.0
 """Tested weeks that the assumption is worth."""
@@ -32,6 +32,7 @@ class Errors:
     error        actual - forecast, minor units
     leverage     sum of amount x p x (1 - p): what a movement of the log odds by 1 adds to the forecast
     chance       sum of amount^2 x p x (1 - p): variance of independent deals
+    weight       what the forecast knew, as a share of what is known now
     """
 
     week: Ints
@@ -39,6 +40,7 @@ class Errors:
     error: Floats
     leverage: Floats
     chance: Floats
+    weight: Floats
 
 
 @dataclass(frozen=True)
@@ -62,42 +64,53 @@ class Band:
         return self.p10 <= actual <= self.p90
 
 
-def errors_by_team(week: Ints, team: Ints, amount: Ints, chance: Floats, outcome: Floats) -> Errors:
-    """Errors per week and team of forecasts per deal; an outcome between 0 and 1 is an expectation."""
+def errors_by_team(
+    week: Ints, team: Ints, amount: Ints, chance: Floats, outcome: Floats, weight: Floats | None = None
+) -> Errors:
+    """Errors per week and team of forecasts per deal; an outcome between 0 and 1 is an expectation.
+
+    weight   per row, as in Errors; without it all weeks count alike
+    """
     keys, cell = np.unique(np.stack([week, team]), axis=1, return_inverse=True)
     cell, size = cell.ravel(), keys.shape[1]
     variance = chance * (1.0 - chance)
     decided = (outcome == 0.0) | (outcome == 1.0)
+    known = np.ones(len(week)) if weight is None else weight
     return Errors(
         week=keys[0],
         team=keys[1],
         error=add_up(cell, amount * (outcome - chance), size),
         leverage=add_up(cell, amount * variance, size),
         chance=add_up(cell, amount.astype(np.float64) ** 2 * variance * decided, size),
+        weight=add_up(cell, known, size) / np.maximum(add_up(cell, np.ones(len(week)), size), 1.0),
     )
 
 
 def estimate_spread(errors: Errors) -> Spread:
     """Method of moments, leaning on PRIOR_SPREAD; what teams share within a week is common.
 
-    Products of different teams' errors hold the common movement alone; squares hold both and chance.
+    Products of different teams' errors hold the common movement alone; squares hold both and chance. Rates that
+    were fitted on a quarter of what is known now were surer to be off: their errors count a quarter.
     """
-    _, index = np.unique(errors.week, return_inverse=True)
+    _, first, index = np.unique(errors.week, return_index=True, return_inverse=True)
     if not (errors.leverage > 0).any():
         return Spread(PRIOR_SPREAD**2, 0.0)
+    weight = errors.weight[first]
     total_error = np.bincount(index, errors.error)
     total_leverage = np.bincount(index, errors.leverage)
     total_chance = np.bincount(index, errors.chance)
     assumed = PRIOR_WEEKS * float((total_leverage**2).mean())
-    whole = float((total_error**2 - total_chance).sum()) + assumed * PRIOR_SPREAD**2
-    scale = float((total_leverage**2).sum()) + assumed
+    whole = float((weight * (total_error**2 - total_chance)).sum()) + assumed * PRIOR_SPREAD**2
+    scale = float((weight * total_leverage**2).sum()) + assumed
     both = max(whole / scale, 0.0)
-    own_scale = float((errors.leverage**2).sum())
-    crossed_scale = float((total_leverage**2).sum()) - own_scale
+    own_scale = float((errors.weight * errors.leverage**2).sum())
+    crossed_scale = float((weight * total_leverage**2).sum()) - own_scale
     if crossed_scale <= 1e-9 * max(own_scale, 1.0):
         return Spread(both, 0.0)
-    own = float((errors.error**2 - errors.chance).sum()) / own_scale if own_scale > 0 else 0.0
-    crossed = float((total_error**2).sum() - (errors.error**2).sum())
+    own = (
+        float((errors.weight * (errors.error**2 - errors.chance)).sum()) / own_scale if own_scale > 0 else 0.0
+    )
+    crossed = float((weight * total_error**2).sum() - (errors.weight * errors.error**2).sum())
     common = max((crossed + assumed * PRIOR_SPREAD**2) / (crossed_scale + assumed), 0.0)
     return Spread(common, max(own - common, 0.0))
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from domain.recalibration.columns import Floats, Ints
 from domain.recalibration.hazards import Hazards
+from domain.recalibration.memory import Memory
 
 NEVER = 1e-200
 
@@ -27,8 +28,49 @@ class Chances:
         return chance
 
 
-def chances(hazards: Hazards, prior: float, reopening: Floats) -> Chances:
-    """The chance to be won in the end, for every cell, weekday of entry and age.
+@dataclass(frozen=True)
+class Chain:
+    """What visits of every cell, weekday of entry and age lead to.
+
+    surviving   [cell, weekday of entry, day of age]: the share of visits that see the day begin
+    ending      [cell, cause, weekday of entry, day of age]: the share that ends on it so, before the tail
+    value       [cell or outcome, weekday]: the chance to be won of what begins on that weekday
+    tail_mix, tail_lean   per cell, how a visit in the tail ends, and what it is worth beside that
+    """
+
+    hazards: Hazards
+    surviving: Floats
+    ending: Floats
+    value: Floats
+    tail_mix: Floats
+    tail_lean: Floats
+
+    def chances(self, memory: Memory | None = None) -> Chances:
+        """The chances of visits by their age; with a memory, moves are worth what their age makes them."""
+        cells, ages = self.ending.shape[0], self.ending.shape[3]
+        stages = cells // 2
+        weekday = (np.arange(7)[:, None] + np.arange(ages)) % 7
+        length = self.hazards.length[np.arange(cells) % stages]
+        gained, tail = np.empty((cells, 7, ages)), np.empty(cells)
+        for cell in range(cells):
+            by_day, by_mean = self.value[:, weekday], self.value.mean(axis=1)
+            if memory is not None:
+                by_day[:cells] = memory.at(by_day[:cells], cell % stages, slice(ages))
+                by_mean[:cells] = memory.at(by_mean[:cells], cell % stages, min(length[cell], ages - 1))
+            gained[cell] = np.einsum("cgu,cgu->gu", self.ending[cell], by_day)
+            tail[cell] = self.tail_mix[cell] @ by_mean + self.tail_lean[cell]
+        ahead = np.concatenate(
+            [gained[:, :, ::-1].cumsum(axis=2)[:, :, ::-1], np.zeros((cells, 7, 1))], axis=2
+        )
+        ahead += (self.surviving[:, :, -1] * tail[:, None])[..., None]
+        beyond = np.arange(ages + 1) >= length[:, None]
+        known = ~beyond[:, None, :] & (self.surviving > NEVER)
+        beyond_tail = np.broadcast_to(tail[:, None, None], ahead.shape).copy()
+        return Chances(np.clip(np.divide(ahead, self.surviving, out=beyond_tail, where=known), 0.0, 1.0))
+
+
+def chain(hazards: Hazards, prior: float, reopening: Floats) -> Chain:
+    """Follow every visit to its end.
 
     Deals move from visit to visit, back as well as on, so the chances on entry solve a linear system; they
     may depend on the weekday of entry. Where a stage is hardly known its chances lean on `prior`, the share
@@ -37,8 +79,7 @@ def chances(hazards: Hazards, prior: float, reopening: Floats) -> Chances:
     daily, cells = hazards.daily, hazards.daily.shape[0]
     stage_of = np.arange(cells) % (cells // 2)
     length = hazards.length[stage_of]
-    ages = daily.shape[3]
-    before_tail = np.arange(ages) < length[:, None]
+    before_tail = np.arange(daily.shape[3]) < length[:, None]
     staying = np.where(before_tail[:, None, :], 1.0 - daily.sum(axis=1), 1.0)
     surviving = np.concatenate([np.ones((cells, 7, 1)), np.cumprod(staying, axis=2)], axis=2)
     ending = daily * (surviving[:, :, :-1] * before_tail[:, None, :])[:, None]
@@ -55,20 +96,9 @@ def chances(hazards: Hazards, prior: float, reopening: Floats) -> Chances:
     base = surviving[:, :, -1] * (lean * prior)[:, None] + share[:, :, cells, :].sum(axis=2)
     system = np.eye(cells * 7) - share[:, :, :cells, :].reshape(cells * 7, cells * 7)
     entry_value = np.linalg.solve(system + 1e-12 * np.eye(cells * 7), base.ravel()).reshape(cells, 7)
-
     lost = np.full((1, 7), float(reopening @ entry_value.mean(axis=1)))
-    value = np.concatenate([entry_value, np.ones((1, 7)), lost])
-    tail_value = mix @ value.mean(axis=1) + lean * prior
-    weekday = (np.arange(7)[:, None] + np.arange(ages)) % 7
-    gained = np.einsum("kcgu,cgu->kgu", ending, value[:, weekday])
-    ahead = np.concatenate([gained[:, :, ::-1].cumsum(axis=2)[:, :, ::-1], np.zeros((cells, 7, 1))], axis=2)
-    ahead += (surviving[:, :, -1] * tail_value[:, None])[..., None]
-    beyond = np.arange(ages + 1) >= length[:, None]
-    known = ~beyond[:, None, :] & (surviving > NEVER)
-    table = np.divide(
-        ahead, surviving, out=np.broadcast_to(tail_value[:, None, None], ahead.shape).copy(), where=known
-    )
-    return Chances(np.clip(table, 0.0, 1.0))
+    value = np.clip(np.concatenate([entry_value, np.ones((1, 7)), lost]), 0.0, 1.0)
+    return Chain(hazards, surviving, ending, value, mix, lean * prior)
 
 
 def _tail_mix(hazards: Hazards, stage_of: Ints) -> tuple[Floats, Floats]:

@@ -7,7 +7,7 @@ from domain.recalibration.scorecard import Scorecard
 
 NEVER_RECOMMENDED = frozenset({"f1_match/1"})
 """Adoptable by choice: it follows what managers believe, not what happened."""
-DEFAULT = "survivor/1"
+DEFAULT = "survivor/2"
 """Stands in for the rates in force where there are none; chosen on one real funnel, see docs/adr."""
 LEAST_FORECASTS = 4
 """Weekly forecasts that must have been scored before a test may overturn anything."""

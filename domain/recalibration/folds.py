@@ -16,6 +16,10 @@ class Unit(StrEnum):
     WEEK = "week"
 
 
+LEAST = {Unit.QUARTER: 2, Unit.MONTH: 4}
+"""Whole periods that it takes to test by periods of that length."""
+
+
 @dataclass(frozen=True)
 class Fold:
     """A period to forecast: fitted on what was known by `trained_until`, tested up to `until`, included."""
@@ -29,14 +33,15 @@ def folds(first: int, cutoff: int, unit: Unit | None, tz: tzinfo, start_month: i
     """The periods after the one that holds `first`, in order, the last one cut off; UTC microseconds.
 
     The first period only trains: before it nothing is known. Without a unit, quarters; while there are fewer
-    than two whole ones months, and while there are fewer than two whole months weeks.
+    than two whole ones months, and while there are fewer than four whole months weeks: what a month old
+    history says about the month after it says little about the rates of today.
     """
     if unit is None:
         sizes = {size: _periods(first, cutoff, size, tz, start_month) for size in Unit}
         whole = {
             size: sum(_whole(period, first, cutoff) for period in periods) for size, periods in sizes.items()
         }
-        unit = next((size for size in (Unit.QUARTER, Unit.MONTH) if whole[size] >= 2), Unit.WEEK)
+        unit = next((size for size, least in LEAST.items() if whole[size] >= least), Unit.WEEK)
     later = _periods(first, cutoff, unit, tz, start_month)[1:]
     return [
         Fold(period.label, microseconds(period.start) - 1, min(microseconds(period.as_of), cutoff))

@@ -104,15 +104,18 @@ def _by_age(exits: Floats, exposure: Floats) -> Floats:
 
 
 def _tail(stage: VisitCounts) -> tuple[Ints, Floats]:
+    """The days before the tail, and its hazards: the last TAIL_EXITS and the days at risk that go with them.
+
+    Of the first day that counts only as many exits as are wanted: it may be the one on which all offers expire.
+    """
     at_risk, exits = stage.at_risk.sum(axis=1), stage.exits.sum(axis=2)
     length = (at_risk >= TAIL_RISK).sum(axis=1).astype(np.int64)
-    later_exits = exits.sum(axis=1)[:, ::-1].cumsum(axis=1)[:, ::-1]
-    first = np.maximum((later_exits >= TAIL_EXITS).sum(axis=1) - 1, 0)
-    counted = np.arange(at_risk.shape[1]) >= first[:, None]
-    exposure = (at_risk * counted).sum(axis=1)[:, None]
-    return length, _by_age(
-        (exits * counted[:, None, :]).sum(axis=2), np.broadcast_to(exposure, exits.shape[:2])
-    )
+    each = exits.sum(axis=1)
+    after = each[:, ::-1].cumsum(axis=1)[:, ::-1] - each
+    wanted = TAIL_EXITS - after
+    part = np.clip(np.divide(wanted, each, out=(wanted > 0).astype(np.float64), where=each > 0), 0.0, 1.0)
+    exposure = (at_risk * part).sum(axis=1)[:, None]
+    return length, _by_age((exits * part[:, None]).sum(axis=2), np.broadcast_to(exposure, exits.shape[:2]))
 
 
 def _trust(stage: VisitCounts) -> Floats:

@@ -18,6 +18,8 @@ from domain.recalibration.sample import Sample
 
 LEAST_RESOLVED = 0.9
 """Share of a week's open amount that must have a label before the week can be matched."""
+LEAST_FORECAST = 20
+"""Deals that managers must have forecast: rates of fewer would tell what one of them said about one deal."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,9 @@ class ForecastMatch:
     name: str = "f1_match/1"
 
     def fit(self, sample: Sample, weight: Floats | None = None) -> RateTable | None:
-        """Match the weeks up to the sample's cut-off; None where there were no forecasts."""
+        """Match the weeks up to the sample's cut-off; None where fewer than LEAST_FORECAST deals had forecasts."""
         used = self.rows.at <= sample.cutoff
-        if not used.any():
+        if len(np.unique(self.rows.deal[used])) < LEAST_FORECAST:
             return None
         rows, times = self.rows.where(used), (1.0 if weight is None else weight[self.rows.deal[used]])
         weeks, week = np.unique(rows.at, return_inverse=True)

@@ -10,12 +10,12 @@ from domain.recalibration.candidate import Candidate, Fitted
 from domain.recalibration.censoring import Weighted
 from domain.recalibration.columns import Ints, micros
 from domain.recalibration.competing import Competing
-from domain.recalibration.decision import Decision, decide, incumbent
+from domain.recalibration.decision import DEFAULT, Decision, decide, incumbent
 from domain.recalibration.entry import Entry
 from domain.recalibration.evidence import evidence_digest
 from domain.recalibration.folds import Fold
 from domain.recalibration.landmark import Landmark
-from domain.recalibration.matching import OutcomeMatch
+from domain.recalibration.matching import LEAST_FORECAST, OutcomeMatch
 from domain.recalibration.rates import Counts, Rates, count
 from domain.recalibration.resampling import bootstrap_weights, interval
 from domain.recalibration.sample import Sample
@@ -32,7 +32,13 @@ STANDARD: tuple[Candidate, ...] = (
     Competing(),
     OutcomeMatch(),
 )
-"""The candidates of every recalibration, beside `current` and, where managers forecast, `f1_match/1`."""
+"""The candidates of every recalibration, beside `f1_match/1` and, where a rate set is in force, `current`."""
+NEEDS = {
+    DEFAULT: "no deal has come to an end yet",
+    "outcome_match/1": "there is no week whose open deals are nine tenths decided, by amount",
+    "f1_match/1": f"managers have forecast fewer than {LEAST_FORECAST} deals",
+}
+"""Why a candidate does not apply."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +60,16 @@ class Result:
 
 @dataclass(frozen=True)
 class Recalibration:
-    """Results by candidate, the test behind them, the recommendation, and the digest of the evidence."""
+    """Results by candidate, the test behind them, the recommendation, and the digest of the evidence.
+
+    not_applicable   candidates that could not be fitted, and why
+    """
 
     results: dict[str, Result]
     walk: Walk
     decision: Decision
     digest: str
+    not_applicable: dict[str, str]
 
 
 def recalibrate(
@@ -91,7 +101,8 @@ def recalibrate(
     digest = evidence_digest(
         parameters, {n: r.counts for n, r in results.items()}, {n: r.rates for n, r in results.items()}
     )
-    return Recalibration(results, walk, decide(scores, fitted.keys()), digest)
+    missing = {one.name: NEEDS[one.name] for one in candidates if one.name not in fitted}
+    return Recalibration(results, walk, decide(scores, fitted.keys()), digest, missing)
 
 
 def _result(sample: Sample, name: str, fitted: Fitted, draws: list[Ints], scores: Scorecard | None) -> Result:

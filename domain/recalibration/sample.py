@@ -11,7 +11,7 @@ from domain.recalibration.cells import Cells
 from domain.recalibration.columns import Flags, Floats, Ints, add_up
 from domain.recalibration.histories import ABANDONED, LOST, WON, Histories
 from domain.recalibration.labels import UNRESOLVED, Target, labels
-from domain.recalibration.landmarks import Landmarks, landmarks
+from domain.recalibration.landmarks import Landmarks, landmarks, snapshot
 from domain.recalibration.visit_counts import VisitIndex, index_visits
 from domain.recalibration.visits import Visits, visits_until
 
@@ -80,6 +80,11 @@ class Sample:
         back = np.flatnonzero(lost[:-1] & (deal[1:] == deal[:-1]) & (state[1:] >= 0)) + 1
         cell = state[back] + self._stages * self.histories.repeat[seen[back]]
         return add_up(cell, np.ones(len(cell)), 2 * self._stages) / max(int(lost.sum()), 1)
+
+    @cached_property
+    def open_now(self) -> Landmarks:
+        """The deals open at the cut-off."""
+        return snapshot(self.histories, self.cutoff)
 
     @cached_property
     def recent(self) -> Landmarks:

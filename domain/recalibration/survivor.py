@@ -1,10 +1,11 @@
-"""`survivor/1`: what a deal that has lasted this long in its stage is still worth.
+"""`survivor/2`: what a deal that has lasted this long in its stage is still worth.
 
 Textbook rates follow deals from their entry, landmark rates average over the ages that a history happens to
 hold; both are wrong for a pipeline of other ages. This one asks how visits of this age went on from here:
 competing daily hazards of moving on, going back, winning and losing, by age in local days and weekday, with
 open visits counted for as long as they were seen, carried through the chain of stages until the end (a
-semi-Markov multi-state model; Putter, Fiocco and Geskus 2007). First and repeated visits of a stage differ.
+semi-Markov multi-state model; Putter, Fiocco and Geskus 2007). First and repeated visits of a stage differ, and
+so does what follows a quick visit from what follows a slow one; see `memory.py`.
 For a dated funnel the chain runs only to the end of the expected month; see `horizon.py`.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from domain.recalibration.chain import Chances, chances
+from domain.recalibration.chain import Chances, chain
 from domain.recalibration.columns import DAY, Floats, Ints
 from domain.recalibration.hazards import Hazards, fit_hazards
 from domain.recalibration.histories import ABANDONED, LOST, NO_MONTH
@@ -20,6 +21,7 @@ from domain.recalibration.horizon import FARTHEST, Calibration, calibrate, withi
 from domain.recalibration.labels import Target, month_bounds
 from domain.recalibration.landmarks import Landmarks
 from domain.recalibration.local_days import LocalDays
+from domain.recalibration.memory import fit_memory
 from domain.recalibration.rates import Rates, age_group
 from domain.recalibration.sample import Sample
 
@@ -43,7 +45,7 @@ class FittedSurvivor:
 class Survivor:
     """The candidate. Its constants stand in `hazards.py`."""
 
-    name: str = "survivor/1"
+    name: str = "survivor/2"
 
     def fit(self, sample: Sample, weight: Floats | None = None) -> FittedSurvivor | None:
         """Fit to all visits as known at the cut-off; None before any deal has come to an end."""
@@ -53,7 +55,9 @@ class Survivor:
         if won + lost == 0:
             return None
         hazards = fit_hazards(sample.visit_index.count(weight))
-        chance, calibration = chances(hazards, won / (won + lost), sample.reopening), None
+        links = chain(hazards, won / (won + lost), sample.reopening)
+        chance, calibration = links.chances(), None
+        chance = links.chances(fit_memory(sample.visit_index, votes, _expected(sample, hazards, chance)))
         if sample.target is Target.IN_PERIOD:
             # Of a month that goes on, only the quick ends are known: it would teach that few deals are won.
             over = sample.resolved & (month_bounds(sample.rows.close_month, sample.tz)[1] <= sample.cutoff)
@@ -64,6 +68,13 @@ class Survivor:
         seen = _probability(sample, hazards, chance, calibration, recent)
         rates = _mean_by_cell(recent, seen, votes[recent.deal], len(sample.histories.stages))
         return FittedSurvivor(sample, hazards, chance, calibration, Rates.rounded(rates))
+
+
+def _expected(sample: Sample, hazards: Hazards, chance: Chances) -> Floats:
+    """Per deal 1 if it is won, its chance while it is open, else 0."""
+    expected, rows = sample.won.astype(np.float64), sample.open_now
+    expected[rows.deal] = _probability(sample, hazards, chance, None, rows)
+    return expected
 
 
 def _probability(

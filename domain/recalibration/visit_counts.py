@@ -44,12 +44,16 @@ class VisitIndex:
     last      per visit, its place in `at_risk` at the last day that it saw begin
     exit      per ended visit, its place in `exits`
     ended     which visits ended
+    moved     which of all visits ended by going to another stage
+    moved_at  per such visit, its stage x ages + day of age
     """
 
     deal: Ints
     last: Ints
     exit: Ints
     ended: Flags
+    moved: Flags
+    moved_at: Ints
     stages: int
     ages: int
 
@@ -79,7 +83,9 @@ def index_visits(visits: Visits, stages: int, cutoff: int, tz: tzinfo) -> VisitI
     weekday, cause = entered[seen] % 7, causes(visits, stages)[seen]
     exit_at = ((cell * (2 * stages + 2) + cause) * 7 + weekday) * ages + age
     last = (cell * 7 + weekday) * ages + np.minimum(age, ages - 1)
-    return VisitIndex(visits.deal[seen], last, exit_at[ended], ended, stages, ages)
+    moved = ended & (visits.next_state[seen] >= 0)
+    moved_at = (visits.stage[seen] * ages + age)[moved]
+    return VisitIndex(visits.deal[seen], last, exit_at[ended], ended, moved, moved_at, stages, ages)
 
 
 def causes(visits: Visits, stages: int) -> Ints:

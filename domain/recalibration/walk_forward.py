@@ -13,13 +13,13 @@ from random import Random
 
 import numpy as np
 
-from domain.recalibration.band import Band, Errors, band, errors_by_team, estimate_spread
+from domain.recalibration.band import Band, Spread, band, errors_by_team, estimate_spread
 from domain.recalibration.candidate import Candidate, Fitted
 from domain.recalibration.columns import DAY, Flags, Floats, Ints, add_up
 from domain.recalibration.folds import Fold
 from domain.recalibration.histories import ABANDONED, LOST, NO_MONTH
 from domain.recalibration.labels import Target, month_bounds
-from domain.recalibration.landmarks import Landmarks, snapshot
+from domain.recalibration.landmarks import Landmarks
 from domain.recalibration.sample import Sample
 from domain.recalibration.survivor import Survivor
 
@@ -37,11 +37,13 @@ class Walk:
     rows      landmark rows of the scored weeks of all folds
     fold      per row, index of its fold
     outcome   per row 1, 0, or the expectation of a deal still open
+    known     per row, deals known to be won when it was forecast
     chance    per candidate, the forecast of each row; NaN where it could not be fitted yet
     """
 
     rows: Landmarks
     fold: Ints
+    known: Ints
     outcome: Floats
     chance: dict[str, Floats]
     tz: tzinfo
@@ -76,7 +78,7 @@ def walk_forward(sample: Sample, candidates: Sequence[Candidate], folds: Sequenc
     rows = sample.rows
     outcome = _outcomes(sample)
     scored = _scored_weeks(sample) & ~np.isnan(outcome)
-    fold = np.full(len(rows), -1, dtype=np.int64)
+    fold, wins = np.full(len(rows), -1, dtype=np.int64), np.zeros(len(rows), dtype=np.int64)
     chance = {candidate.name: np.full(len(rows), np.nan) for candidate in candidates}
     for index, period in enumerate(folds):
         inside = scored & (rows.at > period.trained_until) & (rows.at <= period.until)
@@ -85,7 +87,7 @@ def walk_forward(sample: Sample, candidates: Sequence[Candidate], folds: Sequenc
         known = sample.at(period.trained_until)
         if not enough(known):
             continue
-        fold[inside] = index
+        fold[inside], wins[inside] = index, int(known.won.sum())
         for candidate in candidates:
             fitted = candidate.fit(known)
             if fitted is not None:
@@ -94,6 +96,7 @@ def walk_forward(sample: Sample, candidates: Sequence[Candidate], folds: Sequenc
     return Walk(
         rows.where(tested),
         fold[tested],
+        wins[tested],
         outcome[tested],
         {n: c[tested] for n, c in chance.items()},
         sample.tz,
@@ -114,8 +117,8 @@ def coverage(walk: Walk, name: str, rng: Random, draws: int = 400) -> tuple[int,
     week = walk.unit
     held = tested = 0
     for fold in np.unique(walk.fold):
-        before, now = walk.fold < fold, walk.fold == fold
-        spread = estimate_spread(_errors(walk, name, before))
+        now = walk.fold == fold
+        spread = spread_of(walk, name, int(walk.known[now].max()), walk.fold < fold)
         for one in np.unique(week[now]):
             here = week == one
             if np.isnan(walk.chance[name][here]).any():
@@ -127,11 +130,18 @@ def coverage(walk: Walk, name: str, rng: Random, draws: int = 400) -> tuple[int,
     return tested, held
 
 
-def _errors(walk: Walk, name: str, chosen: Flags) -> Errors:
-    chosen = chosen & ~np.isnan(walk.chance[name])
-    rows = walk.rows.where(chosen)
-    return errors_by_team(
-        walk.unit[chosen], rows.team, rows.amount, walk.chance[name][chosen], walk.outcome[chosen]
+def spread_of(walk: Walk, name: str, known: int, chosen: Flags | None = None) -> Spread:
+    """How much deals move together, by the errors of the candidate's forecasts (or the chosen rows of them).
+
+    known   deals known to be won now
+    """
+    used = ~np.isnan(walk.chance[name]) & (True if chosen is None else chosen)
+    rows = walk.rows.where(used)
+    weight = np.minimum(walk.known[used] / max(known, 1), 1.0)
+    return estimate_spread(
+        errors_by_team(
+            walk.unit[used], rows.team, rows.amount, walk.chance[name][used], walk.outcome[used], weight
+        )
     )
 
 
@@ -139,7 +149,7 @@ def _outcomes(sample: Sample) -> Floats:
     outcome = np.where(sample.resolved, sample.label.astype(np.float64), np.nan)
     reference = Survivor().fit(sample) if sample.target is Target.EVENTUALLY else None
     if reference is not None:
-        still_open = snapshot(sample.histories, sample.cutoff)
+        still_open = sample.open_now
         expected = np.full(sample.histories.deals, np.nan)
         expected[still_open.deal] = reference.probability(still_open)
         outcome = np.where(sample.resolved, outcome, expected[sample.rows.deal])

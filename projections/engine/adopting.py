@@ -9,7 +9,7 @@ from psycopg import Connection, sql
 
 from infra.event_store import read_head
 from projections.engine.catalogue import catalogue
-from projections.engine.checkpoints import ensure
+from projections.engine.checkpoints import begin
 from projections.engine.connecting import connect
 from projections.engine.description import SCHEMA, Projection
 from projections.engine.rebuilding import rebuild
@@ -19,7 +19,7 @@ from projections.engine.tables import drop_tables
 _FOREIGN = """
 SELECT c.projection, c.version, max(c.position), c.log_id, c.epoch
 FROM projection.checkpoints c, dealtrace.log_head h
-WHERE (c.log_id, c.epoch) <> (h.log_id, h.epoch) OR c.position > h.position
+WHERE ((c.log_id, c.epoch) <> (h.log_id, h.epoch) OR c.position > h.position) AND c.state <> 'retired'
 GROUP BY c.projection, c.version, c.log_id, c.epoch
 ORDER BY c.projection, c.version, c.epoch"""
 
@@ -80,7 +80,7 @@ def adopt_log(app_url: str, *, progress: Progress | None = None) -> list[str]:
         theirs = {(f.projection, f.version) for f in foreign(conn)}
         wanted = [p for p in catalogue().values() if (p.name, p.version) in theirs]
         for projection in wanted:
-            ensure(conn, [projection], slices=_forget(conn, projection))
+            begin(conn, projection, read_head(conn), _forget(conn, projection))
     if wanted:
         make_from_log(app_url, wanted, progress=progress)
     return [p.name for p in wanted]

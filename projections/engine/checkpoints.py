@@ -11,7 +11,8 @@ from infra.event_store import Head, read_head
 from projections.engine.description import Projection
 from projections.engine.tables import create_tables, index_statements, show, shown
 
-State = Literal["building", "live", "retired"]
+State = Literal["building", "ready", "live", "retired"]
+"""building: being filled; ready: follows the log and answers nobody; live: answers; retired: its tables are gone."""
 
 _LOCK = 0x70726F6A  # "proj": any constant, the same in every release
 _COLUMNS = (
@@ -33,6 +34,10 @@ class ForeignLog(Exception):
 
 class Moved(Exception):
     """Another process moved the checkpoint meanwhile; read it again."""
+
+
+class Retired(Exception):
+    """The tables of this release's projections were dropped, because a later release serves."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -66,24 +71,38 @@ def ensure(conn: Connection[Any], projections: Iterable[Projection], slices: int
     """Give every projection of this release its tables and checkpoints, if it has none yet.
 
     Its views, and with them answers, come once it has caught up with the log for the first time: `show_reached`.
+    A projection of which another version answers is left alone: `releasing.prepare` fills it beside that one.
+    Raises Retired.
     """
     head = read_head(conn)
-    wanted = {(p.name, p.version): p for p in projections}
-    known = _versions(conn)
-    if wanted.keys() <= known:
-        show_reached(conn, list(wanted.values()), head, head.position)
-        return
-    with conn.transaction():
-        conn.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        for name_version, projection in wanted.items():
-            if name_version in _versions(conn):
-                continue
-            create_tables(conn, projection, 1)
-            for table in projection.tables:
-                for statement in index_statements(projection, table, 1):
-                    conn.execute(statement)
-            start(conn, projection, 1, "live", head, slices)
-    show_reached(conn, list(wanted.values()), head, head.position)
+    wanted = list(projections)
+    if lacking(conn, wanted):
+        with conn.transaction():
+            conn.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+            for projection in lacking(conn, wanted):
+                begin(conn, projection, head, slices)
+    show_reached(conn, wanted, head, head.position)
+
+
+def lacking(conn: Connection[Any], projections: Sequence[Projection]) -> list[Projection]:
+    """Those projections that have nothing yet, and of which no other version answers. Raises Retired."""
+    known = _states(conn)
+    if gone := [p for p in projections if known.get((p.name, p.version)) == {"retired"}]:
+        raise Retired(
+            f"The tables of {', '.join(f'{p.name} v{p.version}' for p in gone)} were dropped when a later release"
+            " took over."
+        )
+    served = {name for (name, _), states in known.items() if "live" in states}
+    return [p for p in projections if (p.name, p.version) not in known and p.name not in served]
+
+
+def begin(conn: Connection[Any], projection: Projection, head: Head, slices: int) -> None:
+    """Make the projection's first tables, which are to answer once they have caught up."""
+    create_tables(conn, projection, 1)
+    for table in projection.tables:
+        for statement in index_statements(projection, table, 1):
+            conn.execute(statement)
+    start(conn, projection, 1, "live", head, slices)
 
 
 def show_reached(conn: Connection[Any], projections: Sequence[Projection], head: Head, target: int) -> None:
@@ -100,14 +119,24 @@ def show_reached(conn: Connection[Any], projections: Sequence[Projection], head:
                 show(conn, projection, live[0].generation)
 
 
-def _versions(conn: Connection[Any]) -> set[tuple[str, int]]:
-    return set(conn.execute("SELECT DISTINCT projection, version FROM projection.checkpoints").fetchall())
+def _states(conn: Connection[Any]) -> dict[tuple[str, int], set[str]]:
+    found: dict[tuple[str, int], set[str]] = {}
+    for name, version, state in conn.execute(
+        "SELECT DISTINCT projection, version, state FROM projection.checkpoints"
+    ).fetchall():
+        found.setdefault((name, version), set()).add(state)
+    return found
 
 
 def start(
     conn: Connection[Any], projection: Projection, generation: int, state: State, head: Head, slices: int
 ) -> None:
-    """Write the first checkpoints of a generation, at position 0."""
+    """Write the first checkpoints of a generation, at position 0, and the names of its tables."""
+    conn.execute(
+        "INSERT INTO projection.versions VALUES (%s, %s, %s)"
+        " ON CONFLICT (projection, version) DO UPDATE SET tables = excluded.tables",
+        [projection.name, projection.version, [table.name for table in projection.tables]],
+    )
     conn.execute(
         "INSERT INTO projection.checkpoints (projection, version, generation, slice, slices, log_id, epoch, state)"
         " SELECT %s, %s, %s, s, %s, %s, %s, %s FROM generate_series(0, %s - 1) s",
@@ -115,14 +144,19 @@ def start(
     )
 
 
-def checkpoints(conn: Connection[Any], projections: Iterable[Projection], state: State) -> list[Checkpoint]:
-    """The checkpoints of some projections' versions in one state, by projection and slice."""
+def checkpoints(
+    conn: Connection[Any], projections: Iterable[Projection], *states: State, locked: bool = False
+) -> list[Checkpoint]:
+    """The checkpoints of some projections' versions in one of these states, by projection and slice.
+
+    `locked` holds them for the rest of the transaction, as they are by then.
+    """
     wanted = list(projections)
     rows = conn.execute(
         f"SELECT {_COLUMNS} FROM projection.checkpoints"  # noqa: S608 -- a constant
-        " WHERE (projection, version) IN (SELECT * FROM unnest(%s::text[], %s::int[])) AND state = %s"
-        " ORDER BY projection, generation, slice",
-        [[p.name for p in wanted], [p.version for p in wanted], state],
+        " WHERE (projection, version) IN (SELECT * FROM unnest(%s::text[], %s::int[])) AND state = ANY(%s)"
+        f" ORDER BY projection, generation, slice{' FOR UPDATE' if locked else ''}",
+        [[p.name for p in wanted], [p.version for p in wanted], list(states)],
     ).fetchall()
     return [Checkpoint(*row) for row in rows]
 

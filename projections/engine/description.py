@@ -5,10 +5,12 @@ from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import astuple, replace
 from psycopg import sql
 
 from domain.event import Event, Recorded
@@ -64,18 +66,43 @@ class Table(msgspec.Struct, frozen=True, dict=True):
         """The columns' names."""
         return tuple(c.name for c in self.columns)
 
+    @cached_property
+    def number_of(self) -> Callable[[Any], Any]:
+        """From a row to its key, where a UUID is the integer that it is."""
+        uuids = {c.name for c in self.columns if c.type == "uuid"}
+        return attrgetter(*(f"{name}.int" if name in uuids else name for name in self.key))
+
+    @cached_property
+    def number(self) -> Callable[[tuple[Any, ...]], Any]:
+        """From a key as `Out.close` takes it to the same."""
+        uuids = {c.name for c in self.columns if c.type == "uuid"}
+        is_uuid = [name in uuids for name in self.key]
+        if len(is_uuid) == 1:
+            return (lambda key: key[0].int) if is_uuid[0] else (lambda key: key[0])
+        if is_uuid == [True, False]:
+            return lambda key: (key[0].int, key[1])
+        return lambda key: tuple(v.int if u else v for v, u in zip(key, is_uuid, strict=True))
+
+    @cached_property
+    def close(self) -> Callable[[Any, tuple[Any, ...]], Any]:
+        """From a row and values for the closing columns to the row that has them."""
+        row, closing, kept = self.row, self.closing, len(self.names) - len(self.closing)
+        if closing == self.names[kept:]:
+            return lambda before, values: row(*astuple(before)[:kept], *values)
+        return lambda before, values: replace(before, **dict(zip(closing, values, strict=True)))
+
 
 class Out:
     """What the fold of one key has written so far, in order."""
 
-    __slots__ = ("written",)
+    __slots__ = ("insert", "written")
+
+    insert: Callable[[msgspec.Struct], None]
+    """A new row for the history table whose rows are of this type."""
 
     def __init__(self) -> None:
         self.written: list[Any] = []
-
-    def insert(self, row: msgspec.Struct) -> None:
-        """A new row for the history table whose rows are of this type."""
-        self.written.append(row)
+        self.insert = self.written.append
 
     def close(self, row: type[msgspec.Struct], key: tuple[Any, ...], values: tuple[Any, ...]) -> None:
         """Set the closing columns of the row inserted earlier under `key`; the fold keeps the key in its head."""
@@ -86,11 +113,24 @@ Fold = Callable[[Any, Recorded, Out], Any]
 """(head or None, event, out) -> head. No clock, no I/O, no other projection; the head is never changed in place."""
 
 
+class Invariant(msgspec.Struct, frozen=True):
+    """A figure that a version and the one before it agree on, compared before the new one may answer.
+
+    `figure` is SQL with one row as its result, the tables in braces: `"SELECT count(*), sum(amount) FROM {deals}"`.
+    `before` is the same for the version before, where tables or columns had other names.
+    """
+
+    name: str
+    figure: str
+    before: str | None = None
+
+
 class Projection(msgspec.Struct, frozen=True, dict=True):
     """One projection. Another meaning of the same events, or another column, is another `version`.
 
     `head` holds one bounded row per partition key; it is loaded for the keys that a batch touches. `histories` are
-    only inserted into, or closed by a key that the head keeps; they are never loaded.
+    only inserted into, or closed by a key that the head keeps; they are never loaded. `invariants` are figures that
+    must not change from the version before to this one.
     """
 
     name: str
@@ -99,6 +139,7 @@ class Projection(msgspec.Struct, frozen=True, dict=True):
     fold: Fold
     head: Table | None = None
     histories: tuple[Table, ...] = ()
+    invariants: tuple[Invariant, ...] = ()
 
     @property
     def tables(self) -> tuple[Table, ...]:

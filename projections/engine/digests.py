@@ -36,12 +36,13 @@ _ROWS_AT_ONCE = 10_000
 Row = tuple[Any, ...]
 
 
-def digest(conn: Connection[Any], projection: Projection) -> str:
-    """The digest of the live tables, in hex."""
+def digest(conn: Connection[Any], projection: Projection, generation: int | None = None) -> str:
+    """The digest of the live tables, or of those of one generation, in hex."""
     total = 0
     with conn.transaction():
         for table in projection.tables:
-            query = sql.SQL("SELECT {} FROM {}").format(readable(table), projection.view(table.name))
+            named = projection.physical(table, generation) if generation else projection.view(table.name)
+            query = sql.SQL("SELECT {} FROM {}").format(readable(table), named)
             with conn.cursor(name="digest") as cursor:
                 cursor.itersize = _ROWS_AT_ONCE
                 cursor.execute(query)

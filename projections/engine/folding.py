@@ -1,14 +1,13 @@
 """The one fold: what the events of a key make of its head and its rows. Live, rebuilt and replayed alike."""
 
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from domain.event import Recorded
-from projections.engine.description import Out, Projection, Table
+from projections.engine.description import Out, Projection
 
 Key = tuple[Any, ...]
 
@@ -37,28 +36,33 @@ def fold_key(
     dropped. A projection without a head leaves that to the primary keys of its rows. Raises Gap.
     """
     fold, gapless = projection.fold, projection.gapless if projection.head else ()
-    out = Out()
-    applied = 0
+    out, after, seen, applied = Out(), head, dict(streams), 0
+    stream, last = None, 0
     for index, event in enumerate(events):
-        last = streams.get(event.stream_id, 0)
-        if event.version <= last:
+        if event.stream_id is not stream:
+            if stream is not None:
+                seen[stream] = last
+            stream = event.stream_id
+            last = seen.get(stream, 0)
+        version = event.version
+        if version <= last:
             continue
-        if event.version > last + 1 and event.topic in gapless:
+        if version > last + 1 and event.topic in gapless:
             raise Gap(
-                f"{projection.name}: stream {event.stream_id} jumps from version {last} to {event.version}"
+                f"{projection.name}: stream {stream} jumps from version {last} to {version}"
                 f" at position {event.position}"
             )
-        mark = len(out.written)
         try:
-            head = fold(head, event, out)
+            after = fold(after, event, out)
         except Exception as error:  # noqa: BLE001 -- whatever a fold raises parks its key and nothing else
-            del out.written[mark:]
-            return Folded(
-                head, streams, out.written, applied, events[index:], f"{type(error).__name__}: {error}"
-            )
-        streams[event.stream_id] = event.version
+            good = fold_key(projection, head, streams, events[:index])
+            good.parked, good.error = events[index:], f"{type(error).__name__}: {error}"
+            return good
+        last = version
         applied += 1
-    return Folded(head, streams, out.written, applied, (), None)
+    if stream is not None:
+        seen[stream] = last
+    return Folded(after, seen, out.written, applied, (), None)
 
 
 class Rows:
@@ -68,36 +72,33 @@ class Rows:
     """
 
     def __init__(self, projection: Projection) -> None:
-        self.inserted: dict[type, dict[Key, msgspec.Struct]] = {t.row: {} for t in projection.histories}
+        self.inserted: dict[type, dict[Key, Any]] = {t.row: {} for t in projection.histories}
+        """By the type of the rows and their key, where a UUID is the integer that it is: much quicker to look up."""
         self.closed: dict[type, dict[Key, Key]] = {t.row: {} for t in projection.histories}
-        self._keys = {t.row: _key_getter(t) for t in projection.histories}
-        self._closing = {t.row: t.closing for t in projection.histories}
+        """By the type of the rows and their key: the closing values."""
+        self._tables = projection.history_of
+        self._numbers = {t.row: t.number_of for t in projection.histories}
 
     def add(self, written: Iterable[Any]) -> None:
         """Take in what the fold of a key wrote. Raises ValueError for a second row under the same key."""
+        inserted, numbers = self.inserted, self._numbers
         for entry in written:
-            if type(entry) is tuple:
-                row, key, values = entry
-                rows = self.inserted[row]
-                if key in rows:
-                    changes = dict(zip(self._closing[row], values, strict=True))
-                    rows[key] = msgspec.structs.replace(rows[key], **changes)
-                else:
-                    self.closed[row][key] = values
-            else:
-                row = type(entry)
-                key = self._keys[row](entry)
-                rows = self.inserted[row]
-                if key in rows:
-                    raise ValueError(f"two rows of {row.__name__} under the key {key}")
-                rows[key] = entry
+            kind = type(entry)
+            if kind is tuple:
+                self._close(*entry)
+                continue
+            rows, number = inserted[kind], numbers[kind](entry)
+            if number in rows:
+                raise ValueError(f"two rows of {kind.__name__} under the key {number}")
+            rows[number] = entry
 
-
-def _key_getter(table: Table) -> Any:
-    if len(table.key) > 1:
-        return attrgetter(*table.key)
-    (name,) = table.key
-    return lambda row: (getattr(row, name),)
+    def _close(self, kind: type[msgspec.Struct], key: Key, values: Key) -> None:
+        table, rows = self._tables[kind], self.inserted[kind]
+        number = table.number(key)
+        if number in rows:
+            rows[number] = table.close(rows[number], values)
+        else:
+            self.closed[kind][key] = values
 
 
 def by_key(events: Iterable[Recorded]) -> dict[UUID, list[Recorded]]:

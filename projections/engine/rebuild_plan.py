@@ -75,10 +75,10 @@ def make_plan(conn: Connection[Any], wanted: list[Projection], range_events: int
         head = read_head(conn)
         targets, slices = {}, {}
         for projection in wanted:
-            live = checkpoints(conn, [projection], "live")
-            target = Target(projection.version, max((c.generation for c in live), default=0) + 1)
+            before = checkpoints(conn, [projection], "live", "ready")
+            target = Target(projection.version, max((c.generation for c in before), default=0) + 1)
             targets[projection.name] = target
-            slices[projection.name] = live[0].slices if live else 1
+            slices[projection.name] = before[0].slices if before else 1
             create_tables(conn, projection, target.generation)
             start(conn, projection, target.generation, "building", head, slices[projection.name])
         plan_id = new_id()
@@ -133,10 +133,10 @@ def forget(conn: Connection[Any], plan: Plan) -> None:
 
 
 def _abandon(conn: Connection[Any], wanted: list[Projection]) -> None:
-    """Remove what an earlier rebuild of any of these projections left unfinished."""
+    """Remove what an earlier rebuild of any of these versions left unfinished, and the memory of retired ones."""
     for projection in wanted:
         version = [projection.name, projection.version]
-        for generation in {c.generation for c in checkpoints(conn, [projection], "building")}:
+        for generation in {c.generation for c in checkpoints(conn, [projection], "building", "retired")}:
             drop_tables(conn, projection, generation)
             for table in ("checkpoints", "parked"):
                 conn.execute(
@@ -146,6 +146,7 @@ def _abandon(conn: Connection[Any], wanted: list[Projection]) -> None:
                 )
     conn.execute(
         "DELETE FROM projection.rebuilds r WHERE EXISTS"
-        " (SELECT FROM json_object_keys(r.targets) AS name WHERE name = ANY(%s))",
-        [[p.name for p in wanted]],
+        " (SELECT FROM json_each(r.targets) t JOIN unnest(%s::text[], %s::int[]) AS w(name, version)"
+        "  ON t.key = w.name AND (t.value ->> 'version')::int = w.version)",
+        [[p.name for p in wanted], [p.version for p in wanted]],
     )

@@ -1,7 +1,7 @@
-"""What the processes of a rebuild do: fold ranges of partition keys into COPY, then make keys and indexes."""
+"""What the processes of a rebuild do: fold ranges of partition keys into COPY."""
 
-import gc
 import multiprocessing
+import pkgutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
@@ -10,20 +10,22 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import astuple
 from psycopg import Connection
 
+import projections
 from domain.event import Recorded
 from infra.failpoints import failpoint
-from infra.log_reader import read_range, read_streams
 from projections.engine.apart import Late, write_apart
 from projections.engine.connecting import connect
-from projections.engine.description import Projection, Table
-from projections.engine.folding import Folded, Rows, by_key, fold_key
+from projections.engine.description import Projection
+from projections.engine.folding import Folded, Rows, fold_key
 from projections.engine.parking import park
-from projections.engine.partitions import companions_of, slice_of
+from projections.engine.partitions import slice_of
+from projections.engine.ranges import Groups, hand_out, read_keys
 from projections.engine.rebuild_plan import Plan
-from projections.engine.records import copy_in, head_record, record
-from projections.engine.tables import index_statements
+from projections.engine.records import copy_in
+from projections.engine.uncollected import uncollected
 
 
 class _Stop(Protocol):
@@ -34,7 +36,8 @@ _CLAIM = """
 SELECT number, first_key, last_key FROM projection.rebuild_ranges
 WHERE rebuild = %s AND counts IS NULL ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED"""
 _POLL_SECONDS = 0.2
-
+_NEEDED = [__name__, *(f"projections.{module.name}" for module in pkgutil.iter_modules(projections.__path__))]
+"""The modules that a process needs: this one, and every projection."""
 _halt: Any = None
 """In a child process: set when it is to stop."""
 
@@ -55,7 +58,9 @@ def run_tasks(
             task(*one, stop)
             while_waiting()
         return
-    context = multiprocessing.get_context("spawn")
+    # The program has threads, so it can not be forked; a process that has imported what is needed can, many times.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", *_NEEDED])
     halt = context.Event()
     with ProcessPoolExecutor(processes, context, _start_child, (halt,)) as pool:
         waiting = {pool.submit(_in_child, task, one) for one in arguments}
@@ -74,8 +79,6 @@ def run_tasks(
 def _start_child(halt: Any) -> None:
     global _halt  # noqa: PLW0603 -- a pool gives its processes things only so
     _halt = halt
-    gc.freeze()
-    gc.set_threshold(100_000, 5, 5)  # rows and events hold no cycles
 
 
 def _in_child(task: Callable[..., None], arguments: tuple[Any, ...]) -> None:
@@ -88,7 +91,7 @@ def work_ranges(app_url: str, plan: Plan, wanted: list[Projection], throttle: fl
         conn.execute("SET synchronous_commit = off")
         while not stop.is_set():
             began = time.monotonic()
-            with conn.transaction():
+            with conn.transaction(), uncollected():
                 claimed = conn.execute(_CLAIM, [plan.id]).fetchone()
                 if claimed is None:
                     return
@@ -107,47 +110,32 @@ def work_ranges(app_url: str, plan: Plan, wanted: list[Projection], throttle: fl
 def _do_range(
     conn: Connection[Any], plan: Plan, wanted: list[Projection], first: UUID, last: UUID
 ) -> dict[str, list[list[int]]]:
-    groups = _groups(conn, first, last, plan.position)
-    return {p.name: _fold_range(conn, p, plan, groups) for p in wanted}
-
-
-def _groups(conn: Connection[Any], first: UUID, last: UUID, upto: int) -> dict[UUID, list[Recorded]]:
-    """The events of the partition keys in the range: those of their own streams, and of their companions."""
-    events = [e for e in read_range(conn, first, last, upto) if e.stream_id == e.meta.partition_key]
-    groups = by_key(events)
-    if companions := companions_of(list(groups)):
-        theirs = (e for e in read_streams(conn, companions, upto) if e.stream_id != e.meta.partition_key)
-        for key, more in by_key(theirs).items():
-            groups[key] = sorted([*groups[key], *more], key=lambda e: e.position)
-    return groups
+    groups = read_keys(conn, first, last, plan.position)
+    shares = hand_out(groups, wanted)
+    return {
+        p.name: _fold_range(conn, p, plan, groups, handled) for p, handled in zip(wanted, shares, strict=True)
+    }
 
 
 def _fold_range(
-    conn: Connection[Any], projection: Projection, plan: Plan, groups: dict[UUID, list[Recorded]]
+    conn: Connection[Any], projection: Projection, plan: Plan, groups: Groups, handled: Groups
 ) -> list[list[int]]:
     generation, slices = plan.generations[projection.name], plan.slices[projection.name]
-    topics = projection.topics
-    counts = [[0, 0, 0] for _ in range(slices)]
-    handled: dict[UUID, list[Recorded]] = {}
-    for key, events in groups.items():
-        own = [e for e in events if e.topic in topics]
-        count = counts[slice_of(key, slices)]
-        count[0] += len(own)
-        count[1] += len(events) - len(own)
-        if own:
-            handled[key] = own
     late = _write_range(conn, projection, generation, handled)
+    park(conn, projection, generation, late)
+    counts = [[0, 0, 0] for _ in range(slices)]
+    for key, events in groups.items():
+        own, count = len(handled.get(key, ())), counts[slice_of(key, slices)]
+        count[0] += own
+        count[1] += len(events) - own
     for event, _ in late:
         count = counts[slice_of(event.meta.partition_key, slices)]
         count[0] -= 1
         count[2] += 1
-    park(conn, projection, generation, late)
     return counts
 
 
-def _write_range(
-    conn: Connection[Any], projection: Projection, generation: int, handled: dict[UUID, list[Recorded]]
-) -> Late:
+def _write_range(conn: Connection[Any], projection: Projection, generation: int, handled: Groups) -> Late:
     """Fold keys from their beginning and write what came of it; what parks."""
 
     def fold(_key: UUID, events: Sequence[Recorded]) -> Folded:
@@ -161,26 +149,10 @@ def _copy(conn: Connection[Any], projection: Projection, generation: int, folded
     rows = Rows(projection)
     for result in folded.values():
         rows.add(result.written)
-    heads = [(result.head, result.streams) for result in folded.values() if result.head is not None]
-    if projection.head and heads:
-        as_record = head_record(projection.head)
-        copy_in(conn, projection, projection.head, generation, (as_record(*h) for h in heads))
+    if projection.head:
+        heads = [(*astuple(f.head), f.streams) for f in folded.values() if f.head is not None]
+        copy_in(conn, projection, projection.head, generation, heads)
     for table in projection.histories:
-        if inserted := rows.inserted[table.row]:
-            copy_in(conn, projection, table, generation, map(record(table), inserted.values()))
-
-
-def index_table(app_url: str, projection: Projection, table: Table, generation: int, stop: _Stop) -> None:
-    """Give a loaded table its key and indexes, unless it has them already."""
-    with connect(app_url) as conn:
-        physical = projection.physical(table, generation).as_string(conn)
-        with conn.transaction():
-            done = conn.execute(
-                "SELECT FROM pg_index WHERE indrelid = %s::regclass AND indisprimary", [physical]
-            ).fetchone()
-            if done is not None or stop.is_set():
-                return
-            conn.execute("SET LOCAL synchronous_commit = off")
-            for statement in index_statements(projection, table, generation):
-                conn.execute(statement)
-        conn.execute(f"VACUUM (ANALYZE) {physical}")  # so that queries may answer from the indexes alone
+        copy_in(
+            conn, projection, table, generation, [astuple(row) for row in rows.inserted[table.row].values()]
+        )

@@ -1,12 +1,14 @@
 """Rows on their way into and out of the database: heads loaded, rows written as JSON (live) or by COPY (rebuild)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg import Connection, sql
+from psycopg import Connection, adapters, sql
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
 
 from projections.engine.description import Projection, Table
 from projections.engine.folding import Key, Rows
@@ -106,26 +108,33 @@ def copy_in(
     projection: Projection,
     table: Table,
     generation: int,
-    records: Iterable[tuple[Any, ...]],
+    records: Sequence[tuple[Any, ...]],
 ) -> None:
-    """Append records to a table by COPY; a head's record ends with its streams as JSON text."""
-    names = (*table.names, STREAMS) if table is projection.head else table.names
+    """Append rows as tuples to a table by COPY; a head's tuple ends with its streams."""
+    if not records:
+        return
+    columns = [(c.name, c.type) for c in table.columns]
+    if table is projection.head:
+        columns.append((STREAMS, "json"))
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
-        projection.physical(table, generation), sql.SQL(", ").join(map(sql.Identifier, names))
+        projection.physical(table, generation),
+        sql.SQL(", ").join(sql.Identifier(name) for name, _ in columns),
     )
-    # The binary form of json is its text.
-    types = ["text" if c.type == "json" else c.type for c in table.columns]
-    with conn.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types([*types, "text"] if table is projection.head else types)
-        write = copy.write_row
-        for record in records:
-            write(record)
+    with conn.cursor() as cursor:
+        cursor.adapters.register_dumper(None, _JsonDumper)
+        with cursor.copy(statement) as copy:
+            copy.set_types([kind for _, kind in columns])
+            write = copy.write_row
+            for record in records:
+                write(record)
 
 
-def head_record(table: Table) -> Callable[[Any, dict[UUID, int]], tuple[Any, ...]]:
-    """A function that makes the record for COPY of a head and its streams."""
-    plain = record(table)
-    return lambda head, streams: (*plain(head), _encode(streams).decode())
+class _JsonDumper(Dumper):
+    """Anything structured as PostgreSQL's json, whose binary form is its text."""
+
+    format = Format.BINARY
+    oid = adapters.types["json"].oid
+    dump = staticmethod(_encode)
 
 
 @cache

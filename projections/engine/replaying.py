@@ -1,6 +1,7 @@
 """What the projections should hold: the log folded again, range by range, beside what they do hold."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,15 +11,90 @@ from psycopg import Connection
 from domain.event import Recorded
 from infra.log_reader import plan_ranges, read_range, read_streams
 from projections.engine.checkpoints import checkpoints
-from projections.engine.description import Projection
-from projections.engine.digests import digest, replay
-from projections.engine.folding import by_key
+from projections.engine.description import Projection, Table
+from projections.engine.digests import digest, digest_of_rows
+from projections.engine.folding import Rows, by_key, fold_key
 from projections.engine.partitions import companions_of
+from projections.engine.records import record
 
-_RANGE_EVENTS = 8_000
+RANGE_EVENTS = 8_000
 
 Progress = Callable[[int, int], None]
 """Called with (events folded, events in all)."""
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """Which events are folded: those up to a position that had happened by `as_of` and were known by `known_at`."""
+
+    upto: int
+    as_of: datetime | None = None
+    known_at: datetime | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether every event up to the position is folded."""
+        return self.as_of is None and self.known_at is None
+
+    def selects(self, event: Recorded) -> bool:
+        """Whether the event passes both clocks; state and points alike, one by one."""
+        return (self.as_of is None or event.meta.occurred_at <= self.as_of) and (
+            self.known_at is None or event.known_at <= self.known_at
+        )
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """What the folds of some keys made: rows by table, the keys in their order, and how many events parked."""
+
+    rows: dict[str, list[Any]]
+    parked: int
+
+    def records(self, table: Table) -> list[tuple[Any, ...]]:
+        """The rows of a table as tuples of column values, structured ones as JSON text."""
+        return list(map(record(table), self.rows[table.name]))
+
+
+def replay_range(
+    conn: Connection[Any], first: UUID, last: UUID, cut: Cut, projections: Sequence[Projection]
+) -> dict[str, Replayed]:
+    """Fold the partition keys from `first` to `last` from their beginning, in memory: by the projections' names.
+
+    Ranges that follow one another give, put together, what one range over all of them gives, row by row.
+    """
+    groups = _groups(conn, first, last, cut.upto)
+    if not cut.whole:
+        groups = {key: [e for e in events if cut.selects(e)] for key, events in groups.items()}
+    return {p.name: _fold(p, groups.values(), cut) for p in projections}
+
+
+def _groups(conn: Connection[Any], first: UUID, last: UUID, upto: int) -> dict[UUID, list[Recorded]]:
+    """The events of the partition keys in the range, with those of their companions: keys in order, events too."""
+    groups = by_key(e for e in read_range(conn, first, last, upto) if e.stream_id == e.meta.partition_key)
+    if companions := companions_of(list(groups)):
+        theirs = (e for e in read_streams(conn, companions, upto) if e.stream_id != e.meta.partition_key)
+        for key, more in by_key(theirs).items():
+            groups[key] = sorted([*groups[key], *more], key=lambda e: e.position)
+    return groups
+
+
+def _fold(projection: Projection, groups: Iterable[Sequence[Recorded]], cut: Cut) -> Replayed:
+    topics = projection.topics
+    # A cut leaves versions out on purpose: it is folded as a projection is that keeps no head to count them in.
+    folding = projection if cut.whole else msgspec.structs.replace(projection, head=None)
+    rows, heads, parked = Rows(projection), [], 0
+    for events in groups:
+        if own := [e for e in events if e.topic in topics]:
+            folded = fold_key(folding, None, {}, own)
+            rows.add(folded.written)
+            parked += len(folded.parked)
+            if folded.head is not None:
+                heads.append(folded.head)
+    made: dict[str, list[Any]] = {t.name: list(rows.inserted[t.row].values()) for t in projection.histories}
+    if projection.head is not None:
+        made[projection.head.name] = heads
+    return Replayed(made, parked)
+
+
+# --- Beside the live tables ---------------------------------------------------------------------------
 
 
 class Compared(msgspec.Struct, frozen=True):
@@ -41,12 +117,9 @@ def compare(
     """
     by_position: dict[int, list[Projection]] = {}
     for projection in wanted:
-        positions = {c.position for c in checkpoints(conn, [projection], "live")}
-        if len(positions) != 1:
-            raise ValueError(
-                f"{projection.name} stands at no one position ({sorted(positions)}): catch up first"
-            )
-        by_position.setdefault(positions.pop(), []).append(projection)
+        if (position := live_position(conn, projection)) is None:
+            raise ValueError(f"{projection.name} stands at no one position: catch up first")
+        by_position.setdefault(position, []).append(projection)
     found = []
     for position, projections in by_position.items():
         replayed = replay_log(conn, position, projections, progress=progress)
@@ -54,6 +127,12 @@ def compare(
             Compared(p.name, p.version, position, digest(conn, p), replayed[p.name]) for p in projections
         ]
     return sorted(found, key=lambda one: one.projection)
+
+
+def live_position(conn: Connection[Any], projection: Projection) -> int | None:
+    """Where the live tables stand; None while they have not begun, or their slices stand at different positions."""
+    positions = {c.position for c in checkpoints(conn, [projection], "live")}
+    return positions.pop() if len(positions) == 1 else None
 
 
 def replay_log(
@@ -68,17 +147,11 @@ def replay_log(
     A digest is a sum over rows, and no row belongs to two partition keys, so ranges of keys add up.
     """
     sums, done = dict.fromkeys((p.name for p in projections), 0), 0
-    for first, last, events in plan_ranges(conn, upto, _RANGE_EVENTS):
-        for name, part in replay(_of_range(conn, first, last, upto), projections).items():
-            sums[name] = (sums[name] + int(part, 16)) % 2**256
+    for first, last, events in plan_ranges(conn, upto, RANGE_EVENTS):
+        found = replay_range(conn, first, last, Cut(upto), projections)
+        for p in projections:
+            part = digest_of_rows((table, found[p.name].records(table)) for table in p.tables)
+            sums[p.name] = (sums[p.name] + int(part, 16)) % 2**256
         done += events
         progress(done, upto)
     return {name: f"{total:064x}" for name, total in sums.items()}
-
-
-def _of_range(conn: Connection[Any], first: UUID, last: UUID, upto: int) -> list[Recorded]:
-    """The events of the partition keys in the range, with those of their companions, in order of position."""
-    events = [e for e in read_range(conn, first, last, upto) if e.stream_id == e.meta.partition_key]
-    if companions := companions_of(list(by_key(events))):
-        events += read_streams(conn, companions, upto)
-    return sorted(events, key=lambda e: e.position)

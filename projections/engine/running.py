@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from itertools import takewhile
+from itertools import groupby
 from typing import Any
 
 from psycopg import Connection
@@ -14,7 +14,14 @@ from infra.log_reader import read_window
 from infra.metrics import BATCH_SECONDS
 from projections.engine.applying import Batch, apply_batch
 from projections.engine.catalogue import chosen
-from projections.engine.checkpoints import Moved, checkpoints, ensure, refuse_foreign, show_reached
+from projections.engine.checkpoints import (
+    Checkpoint,
+    Moved,
+    checkpoints,
+    ensure,
+    refuse_foreign,
+    show_reached,
+)
 from projections.engine.connecting import connected
 from projections.engine.description import Projection
 
@@ -58,21 +65,32 @@ def step(
 ) -> int:
     """Apply one batch to the projections furthest behind, read and decoded once for all at the same position.
 
+    Those that are nearly there get theirs first, so that nobody who answers waits for one that is being made.
     Answers the least position of all afterwards.
     """
-    live = checkpoints(conn, wanted, "live")
-    if any(c.position > head.position for c in live):
+    followed = checkpoints(conn, wanted, "live", "ready")
+    if any(c.position > head.position for c in followed):
         head = read_head(conn)  # both moved on meanwhile: the log, and after it another projector
-    for checkpoint in live:
+    for checkpoint in followed:
         refuse_foreign(checkpoint, head)
-    by_name = {p.name: p for p in wanted}
-    behind = sorted((c for c in live if c.position < target), key=lambda c: c.position)
-    if not behind:
-        return min((c.position for c in live), default=target)
-    after = behind[0].position
-    together = list(takewhile(lambda c: c.position == after, behind))
-    ahead = behind[len(together)].position if len(together) < len(behind) else target
-    upto = min(after + batch_events, ahead, target)
+    behind = sorted((c for c in followed if c.position < target), key=lambda c: c.position)
+    groups = [list(group) for _, group in groupby(behind, key=lambda c: c.position)]
+    ends = [group[0].position for group in groups[1:]] + [target]
+    for number, (group, end) in reversed(list(enumerate(zip(groups, ends, strict=False)))):
+        if number == 0 or target - group[0].position <= batch_events:
+            upto = min(group[0].position + batch_events, end)
+            _apply_to(conn, wanted, group, upto)
+            if upto == target:
+                reached = {c.projection for c in group if c.state == "live"}
+                show_reached(conn, [p for p in wanted if p.name in reached], head, target)
+    return min((c.position for c in checkpoints(conn, wanted, "live", "ready")), default=target)
+
+
+def _apply_to(
+    conn: Connection[Any], wanted: Sequence[Projection], together: Sequence[Checkpoint], upto: int
+) -> None:
+    """One batch for projections that stand at the same position."""
+    by_name, after = {p.name: p for p in wanted}, together[0].position
     began = time.perf_counter()
     batch = Batch(after, upto, read_window(conn, after, upto))
     for checkpoint in together:
@@ -83,6 +101,3 @@ def step(
     BATCH_SECONDS.observe(time.perf_counter() - began)
     if tracing.is_on():
         tracing.projected(batch.events, [c.projection for c in together], began)
-    if upto == target:
-        show_reached(conn, [by_name[c.projection] for c in together], head, target)
-    return min(c.position for c in checkpoints(conn, wanted, "live"))

@@ -1,5 +1,6 @@
 """Where the projections stand, and waiting for them."""
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -20,9 +21,13 @@ SELECT c.projection, c.version, c.generation, c.state, min(c.position), sum(c.ap
                 AND (c.slices > 1 OR c.elsewhere = 0)),
        max(c.position),
        (SELECT extract(epoch FROM clock_timestamp() - e.recorded_at)::float8 FROM dealtrace.events e
-        WHERE e.notification_id = min(c.position) + 1)
+        WHERE e.notification_id = min(c.position) + 1),
+       (SELECT coalesce(sum(g.events), 0)::bigint
+        FROM projection.rebuilds r JOIN projection.rebuild_ranges g ON g.rebuild = r.id AND g.counts IS NOT NULL
+        WHERE c.state = 'building' AND (r.targets -> c.projection ->> 'version')::int = c.version
+          AND (r.targets -> c.projection ->> 'generation')::int = c.generation)
 FROM projection.checkpoints c
-WHERE c.projection = ANY(%s)
+WHERE c.state <> 'retired' AND (%s::text[] IS NULL OR c.projection = ANY(%s))
 GROUP BY c.projection, c.version, c.generation, c.state
 ORDER BY c.projection, c.version, c.generation"""
 
@@ -30,9 +35,10 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.05
 
 
 class ProjectionStatus(msgspec.Struct, frozen=True):
-    """One generation of one projection.
+    """One generation of one version of a projection.
 
-    `lag` is in positions; `lag_seconds` is the age of the oldest event not applied yet, 0 when there is none.
+    `state` is `building` (its tables are being filled), `ready` (they follow the log and answer nobody yet) or `live`
+    (they answer whoever runs the release of that version). `percent` is how much of the log is in the tables. `lag` is in positions; `lag_seconds` is the age of the oldest event not applied yet, 0 when there is none.
     `complete` says that applied + ignored + parked = position: no event was skipped.
     """
 
@@ -42,6 +48,7 @@ class ProjectionStatus(msgspec.Struct, frozen=True):
     state: str
     position: int
     log_position: int
+    percent: float
     lag: int
     lag_seconds: float
     applied: int
@@ -52,8 +59,9 @@ class ProjectionStatus(msgspec.Struct, frozen=True):
 
 
 def status(conn: Connection[Any], projections: Sequence[Projection] | None = None) -> list[ProjectionStatus]:
-    """The status of all projections of this release, each version and generation by itself."""
-    found = conn.execute(_STATUS, [[p.name for p in projections or chosen()]]).fetchall()
+    """The status of some projections (default: all in the database, of whatever release), by version and generation."""
+    names = [p.name for p in projections] if projections else None
+    found = conn.execute(_STATUS, [names, names]).fetchall()
     head = read_head(conn)  # after the checkpoints, so that no lag is negative
     return [_status(row, head.position) for row in found]
 
@@ -74,7 +82,9 @@ def _status(row: tuple[Any, ...], log_position: int) -> ProjectionStatus:
         sums,
         furthest,
         age,
+        filled,
     ) = row
+    done = max(position, filled)
     # The slices of one generation add up only where all stand at the same position.
     adds_up = position < furthest or applied + ignored + parked == position
     return ProjectionStatus(
@@ -84,6 +94,7 @@ def _status(row: tuple[Any, ...], log_position: int) -> ProjectionStatus:
         state=state,
         position=position,
         log_position=log_position,
+        percent=math.floor(1000 * done / log_position) / 10 if log_position else 100.0,
         lag=log_position - position,
         lag_seconds=round(max(age or 0.0, 0.0), 3),
         applied=applied,

@@ -5,7 +5,7 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from projections.engine.description import Projection, Table
+from projections.engine.description import SCHEMA, Projection, Table
 
 STREAMS = "streams"
 """The engine's own column of a head table: the last version applied of each stream of the key, as JSON."""
@@ -42,11 +42,18 @@ def index_statements(projection: Projection, table: Table, generation: int) -> l
 
 
 def show(conn: Connection[Any], projection: Projection, generation: int) -> None:
-    """Let the views of this version show the generation."""
+    """Let the views of this version show the generation.
+
+    Each asks once whether it answers: a snapshot from before a switch fails (serialization_failure), for whoever reads
+    to read again, where it would miss the newest rows of tables that were not the live ones yet.
+    """
+    answers = sql.SQL("(SELECT {}({}, {}, {}))").format(
+        sql.Identifier(SCHEMA, "answers"), projection.name, projection.version, generation
+    )
     for table in projection.tables:
         conn.execute(
-            sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT * FROM {}").format(
-                projection.view(table.name), projection.physical(table, generation)
+            sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT * FROM {} WHERE {}").format(
+                projection.view(table.name), projection.physical(table, generation), answers
             )
         )
 
@@ -59,6 +66,22 @@ def shown(conn: Connection[Any], projections: Iterable[Projection]) -> set[str]:
         [[name for name, _ in views], [view for _, view in views]],
     ).fetchall()
     return {name for name, _ in views} - {name for (name,) in missing}
+
+
+def drop_unused(conn: Connection[Any], projections: Iterable[Projection]) -> None:
+    """Remove tables of generations that no checkpoint knows: a switch was interrupted before it could."""
+    for projection in projections:
+        kept = conn.execute(
+            "SELECT generation FROM projection.checkpoints WHERE (projection, version) = (%s, %s)",
+            [projection.name, projection.version],
+        ).fetchall()
+        for table in projection.tables:
+            for (name,) in conn.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename ~ %s",
+                [SCHEMA, f"^{table.name}_v{projection.version}_g[0-9]+$"],
+            ).fetchall():
+                if (int(name.rpartition("g")[2]),) not in kept:
+                    conn.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(SCHEMA, name)))
 
 
 def drop_tables(conn: Connection[Any], projection: Projection, generation: int) -> None:

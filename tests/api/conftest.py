@@ -21,6 +21,7 @@ from infra.group_commit import GroupCommit
 from infra.postgres import Server, scratch_database
 from infra.readers import Readers
 from projections.engine.running import run_to_head
+from workers.recalibration.keeper import Keeper
 
 
 class Api:
@@ -107,9 +108,10 @@ def serve(database: Server, patience: float = 30) -> Iterator[Api]:
         closing(LogConnection(database.app_url, patience=patience)) as log,
         closing(GroupCommit(Executor(log))) as group_commit,
         closing(Readers(database.app_url)) as readers,
+        closing(Keeper(database.app_url)) as keeper,
         closing(socket.create_server(("127.0.0.1", 0))) as listener,
     ):
-        app = create_app(group_commit=group_commit, readers=readers, host="127.0.0.1")
+        app = create_app(group_commit=group_commit, readers=readers, host="127.0.0.1", keeper=keeper)
         server = HttpServer(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name=f"api-{uuid4()}")
         thread.start()

@@ -166,9 +166,27 @@ def test_people_have_names_until_they_are_erased_and_depths_from_activities(api:
     assert (known["name"], known["details"], known["depth"]) == ("Frau Korn", "+49", "repeated")
 
 
+def test_the_deal_team_is_told_as_it_is_and_as_it_was(api: Api, deal: str) -> None:
+    done(api, deal, "join-deal-team", person="erik", department="engineering")
+    done(api, deal, "join-deal-team", person="lena", department="legal")
+    api.catch_up()
+    before = api.get(f"/v1/deals/{deal}/team").json()
+    done(api, deal, "join-deal-team", person="erik", department="service")
+    done(api, deal, "leave-deal-team", person="lena", reason="the contract is signed")
+    api.catch_up()
+
+    now = api.get(f"/v1/deals/{deal}/team").json()
+    then = api.get(f"/v1/deals/{deal}/team", params={"as_of": before["as_of"]}).json()
+
+    assert [(p["person"], p["department"]) for p in now["people"]] == [("erik", "service")]
+    assert now["people"][0]["since"] == before["people"][0]["since"]
+    assert then["people"] == before["people"]
+    assert [(p["person"], p["department"]) for p in then["people"]] == [("erik", "engineering"), ("lena", "legal")]
+
+
 def test_what_is_not_there_is_not_found(api: Api) -> None:
     api.catch_up()
-    for question in ("win-rate", "win-rate/curve", "checklist", "contacts"):
+    for question in ("win-rate", "win-rate/curve", "checklist", "contacts", "team"):
         problem(api.get(f"/v1/deals/{uuid4()}/{question}"), 404, "unknown-deal")
     for question in (
         "win-rate",

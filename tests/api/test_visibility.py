@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -46,6 +47,8 @@ VIEWERS = {
     "a colleague of the deal team": ("ron", "rep"),
     "a manager outside the line": ("walt", "manager"),
     "the owner, acting as a director": ("rita", "director"),
+    "her manager's manager, on the deal team": ("tilda", "manager"),
+    "a director, on the deal team": ("dan", "director"),
     "sales operations": ("sol", "sales_operations"),
     "an integration": ("crm", "integration"),
 }
@@ -71,6 +74,10 @@ def world(server: Server, template_database: str) -> Iterator[World]:
             )
             for name in ("planted", "revised", "withdrawn", "without")
         }
+        for deal in deals.values():
+            for person in ("ron", "tilda", "dan"):
+                body = {"person": person, "department": "sales"}
+                assert rita.post(f"/v1/deals/{deal}/join-deal-team", body, If_Match="*").is_success
         api.catch_up()
         world = World(api, deals, account, {}, api.head())
         for name in VIEWERS:
@@ -95,7 +102,9 @@ def _company() -> list[dict[str, Any]]:
         {"command": "set-currency", "currency": "EUR"},
         {"command": "define-funnel", **TAS_PLUS.model_dump(mode="json", exclude_none=True)},
         {"command": "adopt-rate-set", "funnel": "tas_plus", "rates": rates, "reason": "a start"},
-        {"command": "create-team", "team": "east", "label": "East"},
+        {"command": "create-team", "team": "top", "label": "Top"},
+        {"command": "appoint-manager", "team": "top", "manager": "tilda"},
+        {"command": "create-team", "team": "east", "label": "East", "parent": "top"},
         {"command": "create-team", "team": "west", "label": "West"},
         {"command": "appoint-manager", "team": "east", "manager": "mia"},
         {"command": "appoint-manager", "team": "west", "manager": "walt"},
@@ -222,14 +231,63 @@ def test_their_commands_are_refused_alike_with_and_without_a_forecast(
 
 def test_a_deals_version_does_not_move(world: World) -> None:
     deal = world.deals["planted"]
-    answer = world.viewer("the owner").post(f"/v1/deals/{deal}/confirm-deal", {}, If_Match='"1"')
-    assert answer.json()["version"] == 2
+    answer = world.viewer("the owner").post(f"/v1/deals/{deal}/confirm-deal", {}, If_Match='"4"')
+    assert answer.json()["version"] == 5
 
 
 @pytest.mark.parametrize("role", ["rep", "integration"])
 def test_how_many_events_a_projection_applied_is_for_those_who_run_it(world: World, role: str) -> None:
     answer = world.api.as_role(role).get("/v1/projections")
     assert (answer.status_code, answer.json()["code"]) == (403, "not-allowed")
+
+
+def test_who_leaves_the_deal_team_sees_the_forecast_but_not_what_was_set_meanwhile(
+    server: Server, template_database: str
+) -> None:
+    with scratch_database(server, template=template_database) as database, serve(database) as api:
+        admin = api.as_role("admin")
+        for command in _company():
+            assert admin.post("/v1/commands", {"commands": [command]}).is_success, command
+        mia, tilda = (Api(api.client, api.app, database, name, "manager") for name in ("mia", "tilda"))
+        euros = [{"amount": amount, "currency": "EUR"} for amount in PLANTED]
+        hers, other = (api.open_deal(owner="rita", expected_close=CLOSE, amount=euros[0]) for _ in range(2))
+
+        def done(who: Api, deal: str, command: str, **fields: Any) -> None:
+            assert who.post(f"/v1/deals/{deal}/{command}", fields, If_Match="*").is_success
+
+        def told() -> tuple[str | None, set[str], set[str]]:
+            """The total of F1, the amounts in the audit, and those in the stream."""
+            api.catch_up()
+            table = tilda.get(f"/v1/forecast?funnel=tas_plus&month={MONTH}").json()
+            audit = tilda.get("/v1/forecast/audit").json()["entries"]
+            last = api.post(f"/v1/deals/{other}/confirm-deal", {"plan": None}, If_Match="*").json()["position"]
+            with Followed(tilda, after=0) as stream:
+                followed = []
+                for change in stream:
+                    followed.append(str(change))
+                    if change["position"] == last:
+                        break
+            api.catch_up()
+            return table["total"]["f1_open"], _planted(str(audit)), _planted(str(followed))
+
+        done(mia, other, "set-forecast", amount=euros[1], reason=REASON)
+        done(mia, hers, "join-deal-team", person="tilda")
+        done(mia, hers, "set-forecast", amount=euros[0], reason=REASON)
+        assert told() == (None, {PLANTED[1]}, {PLANTED[1]})
+        by_owner = tilda.get(f"/v1/forecast?funnel=tas_plus&month={MONTH}").json()["by_owner"]
+        assert [row["f1_open"] for row in by_owner] == [None]
+
+        done(mia, hers, "leave-deal-team", person="tilda")
+        done(mia, hers, "set-forecast", amount=euros[2], reason=REASON)
+        total, audited, followed = told()
+        assert total == str(Decimal(PLANTED[1]) + Decimal(PLANTED[2]))
+        # The change to the third amount tells the one before it, as it tells whoever could not see it then.
+        assert audited >= {PLANTED[1], PLANTED[2]}
+        assert followed >= {PLANTED[1], PLANTED[2]}
+
+
+def _planted(text: str) -> set[str]:
+    return {amount for amount in PLANTED if amount in text}
 
 
 def test_those_who_may_see_the_forecasts_do(world: World) -> None:

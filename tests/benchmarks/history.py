@@ -1,7 +1,7 @@
 """A long history of deals, written straight into an empty log: what imports and rebuilds are measured on."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -70,22 +70,27 @@ def rows(events: int, seed: int = 1) -> Iterator[Row]:
     rng = random.Random(seed)
     defined = decide(TAS_PLUS, None, None)[0]  # type: ignore[arg-type]
     for version, event in enumerate((defined, CurrencySet("EUR")), 1):
-        yield STREAM_ID, version, event.TOPIC, encode(_meta(rng, STREAM_ID, START), event)
+        yield STREAM_ID, version, event.TOPIC, encode(meta(rng, STREAM_ID, START), event)
     written = 2
     while written < events:
         deal_id = UUID(int=rng.getrandbits(128), version=4)
         for version, (event, at) in enumerate(deal_events(rng, max(1, events // 30)), 1):
-            yield deal_id, version, event.TOPIC, encode(_meta(rng, deal_id, at), event)
+            yield deal_id, version, event.TOPIC, encode(meta(rng, deal_id, at), event)
             written += 1
 
 
 def fill(owner_url: str, events: int, seed: int = 1) -> int:
     """Write the history into the empty, migrated log of a database; how many events it has now."""
+    return write(owner_url, rows(events, seed))
+
+
+def write(owner_url: str, history: Iterable[Row]) -> int:
+    """Write these rows into the empty, migrated log of a database; how many events it has now."""
     recorded_at, position = datetime.now(UTC), 0
     with psycopg.connect(owner_url) as conn:
         with conn.cursor().copy("COPY dealtrace.events FROM STDIN (FORMAT BINARY)") as copy:
             copy.set_types(["uuid", "int8", "text", "bytea", "int8", "timestamptz"])
-            for position, row in enumerate(rows(events, seed), 1):
+            for position, row in enumerate(history, 1):
                 copy.write_row((*row, position, recorded_at))
         conn.execute("UPDATE dealtrace.log_head SET position = %s, recorded_at = %s", (position, recorded_at))
         conn.commit()
@@ -94,11 +99,12 @@ def fill(owner_url: str, events: int, seed: int = 1) -> int:
     return position
 
 
-def _meta(rng: random.Random, stream_id: UUID, at: datetime) -> Meta:
+def meta(rng: random.Random, stream_id: UUID, at: datetime, partition_key: UUID | None = None) -> Meta:
+    """An envelope; the partition key is the stream unless another one is given."""
     return Meta(
         event_id=UUID(int=rng.getrandbits(128), version=4),
         schema=1,
-        partition_key=stream_id,
+        partition_key=partition_key or stream_id,
         occurred_at=at,
         origin="import",
         actor=ACTOR,

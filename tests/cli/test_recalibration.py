@@ -43,9 +43,9 @@ def test_the_record_names_the_log_the_cut_and_every_candidate(
     assert record["log"]["root"] == loan_funnel("verify", "--format", "json").json["root"]
     assert (record["funnel"], record["until"], record["target"]) == ("loan", "2011-11-15T00:00:00Z", "T1")
     assert [f"{c['name']}/{c['version']}" for c in record["candidates"]] == [
-        "survivor/1", "entry/1", "landmark/1", "landmark_age/1", "ipcw/1", "competing/1", "outcome_match/1",
+        "survivor/2", "entry/1", "landmark/1", "landmark_age/1", "ipcw/1", "competing/1", "outcome_match/1",
     ]  # fmt: skip
-    assert (record["current"], record["recommended"]) == (None, "survivor/1")
+    assert (record["current"], record["recommended"]) == (None, "survivor/2")
     assert {r["age"] for r in record["candidates"][0]["rates"]} == {"fresh", "stalled"}
     assert [r["stage"] for r in record["candidates"][1]["rates"]] == [
         "submitted", "preaccepted", "accepted", "offer_sent", "offer_returned",
@@ -70,7 +70,7 @@ def test_the_textbook_and_complete_cases_forecast_too_much(
 def test_survivor_forecasts_every_deal_by_itself_and_comes_nearer(
     loan_funnel: Program, record: dict[str, Any]
 ) -> None:
-    said = forecast(loan_funnel, f"{record['record']}:survivor/1")
+    said = forecast(loan_funnel, f"{record['record']}:survivor/2")
     assert said["rates"]["basis"] == "estimator"
     total = said["total"]
     assert abs(float(total["f2"]) / CAME_IN - 1) < 0.10
@@ -78,7 +78,7 @@ def test_survivor_forecasts_every_deal_by_itself_and_comes_nearer(
     assert float(total["p10"]) < CAME_IN < float(total["p90"])
     rates = {deal["rate"] for deal in said["deals"] if deal["stage"] == "offer_sent"}
     assert len(rates) > 10
-    assert said == forecast(loan_funnel, f"{record['record']}:survivor/1")
+    assert said == forecast(loan_funnel, f"{record['record']}:survivor/2")
 
 
 def test_the_digest_is_the_same_after_a_rebuild_and_with_another_seed(

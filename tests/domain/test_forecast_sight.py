@@ -1,9 +1,12 @@
 """Who may see manager forecasts, and whose."""
 
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
 import pytest
 
 from domain.event import Actor, Role
-from domain.forecast_sight import forecast_sight
+from domain.forecast_sight import Stint, forecast_sight
 from domain.organisation import ManagerAppointed, Organisation, PersonJoined, TeamCreated
 from tests.given import fold
 
@@ -20,12 +23,15 @@ COMPANY: Organisation = fold(
         PersonJoined("sue", "south", None, None),
     ]
 )
+DEAL, OTHER = UUID(int=1), UUID(int=2)
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+DAY = timedelta(days=1)
 EVERYBODY = {"alice", "bob", "sue", None}
 
 
 def seen_by(actor: str, role: Role, on_behalf_of: str | None = None) -> set[str | None]:
     sight = forecast_sight(Actor(actor, role, "test", on_behalf_of), COMPANY)
-    return {owner for owner in EVERYBODY if sight.sees(owner, owner)}
+    return {owner for owner in EVERYBODY if sight.sees(DEAL, owner, owner, NOW)}
 
 
 @pytest.mark.parametrize("role", ["rep", "sales_operations", "integration", "system"])
@@ -55,6 +61,21 @@ def test_who_acts_for_somebody_sees_what_both_may_see() -> None:
 
 def test_a_deal_stays_hidden_from_whoever_owned_it_then_or_owns_it_now() -> None:
     sight = forecast_sight(Actor("bob", "director", "test"), COMPANY)
-    assert not sight.sees("bob", "sue")
-    assert not sight.sees("sue", "bob")
-    assert sight.sees("sue", "alice")
+    assert not sight.sees(DEAL, "bob", "sue", NOW)
+    assert not sight.sees(DEAL, "sue", "bob", NOW)
+    assert sight.sees(DEAL, "sue", "alice", NOW)
+
+
+@pytest.mark.parametrize("role", ["manager", "director", "analyst", "auditor", "admin"])
+def test_a_deal_is_hidden_from_whoever_works_on_it_now_whatever_time_is_asked_about(role: Role) -> None:
+    sight = forecast_sight(Actor("dora", role, "test"), COMPANY, [Stint(DEAL, NOW, None)])
+    for at in (NOW - 9 * DAY, NOW, NOW + 9 * DAY):
+        assert not sight.sees(DEAL, "bob", "bob", at)
+        assert sight.sees(OTHER, "bob", "bob", at)
+        assert sight.worked_on(at) == {DEAL}
+
+
+def test_who_left_the_deal_team_sees_the_deal_again_but_not_as_it_was_in_between() -> None:
+    sight = forecast_sight(Actor("dora", "manager", "test"), COMPANY, [Stint(DEAL, NOW, NOW + DAY)])
+    seen = [sight.sees(DEAL, "bob", "bob", NOW + n * DAY) for n in (-1, 0, 0.5, 1, 2)]
+    assert seen == [True, False, False, True, True]

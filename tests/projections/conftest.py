@@ -22,7 +22,8 @@ DO $$ DECLARE one record; BEGIN
     EXECUTE format('DROP TABLE projection.%I', one.tablename);
   END LOOP;
 END $$;
-TRUNCATE projection.checkpoints, projection.parked, projection.rebuilds, projection.rebuild_ranges, dealtrace.events;
+TRUNCATE projection.checkpoints, projection.parked, projection.rebuilds, projection.rebuild_ranges, projection.versions,
+  projection.switches, dealtrace.events;
 UPDATE dealtrace.log_head SET position = 0, recorded_at = '2000-01-01Z', epoch = 1;
 """
 

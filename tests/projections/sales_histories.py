@@ -44,7 +44,7 @@ ACTIONS = (
     "advance", "advance", "regress", "win", "lose", "reopen", "void", "amount", "owner", "close", "confirm", "grade",
     "tick", "tick", "untick", "review", "event", "event", "no_event", "source", "no_source", "rival", "assess_rival",
     "assess_rival", "drop", "assess", "assess", "assess", "agree", "sole", "no_sole", "activity", "activity",
-    "person", "person", "part", "attitude", "attitude", "strategy", "nobody", "rules",
+    "person", "person", "part", "attitude", "attitude", "strategy", "nobody", "rules", "join", "leave",
 )  # fmt: skip
 
 
@@ -211,6 +211,8 @@ class _Maker:
             ),
             "attitude": (d.AssessAttitude, {"contact_id": person, "attitude": attitude, "reason": "said so"}),
             "strategy": (d.ChooseStrategy, {"contact_id": person, "strategy": ["attack", None][value % 2]}),
+            "join": (d.JoinDealTeam, {"person": "xyz"[value % 3], "department": [None, "legal", "IT"][value % 4 % 3]}),
+            "leave": (d.LeaveDealTeam, {"person": "xyz"[value % 3], "reason": "busy"}),
             "nobody": (d.RemoveDealContact, {"contact_id": person, "reason": "left"}),
         }
         kind, fields = commands[action]

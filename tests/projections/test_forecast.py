@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from domain import organisation, playbook
 from domain.deal import Deal, DealOpened, DealWon
 from domain.event import Actor, Recorded
-from domain.forecast import EVENTUALLY
+from domain.forecast import EVENTUALLY, Figures, ManagerForecast, OpenDeal, WonDeal, forecast_table
 from domain.forecast_sight import Sight, forecast_sight
 from domain.manager_forecast import DealForecast, forecast_stream
 from domain.money import Money, plain
@@ -25,7 +25,7 @@ from projections.engine.running import run_to_head
 from projections.forecast_audit_page import Asked, forecast_audit
 from projections.forecast_rows import horizon, then
 from projections.forecast_weeks import forecast_weeks
-from projections.forecasting import forecast
+from projections.forecasting import Lists, forecast
 from tests.projections.conftest import Playground
 from tests.projections.written_log import Fact, recorded, stage
 from tests.projections.written_log import playbook as rules
@@ -90,6 +90,25 @@ class Slow:
     def won_in(self, deal_id: UUID) -> str:
         won = [e.meta.occurred_at for e in self.events if e.stream_id == deal_id and e.topic == "deal.won"]
         return f"{won[-1].astimezone(self.tz):%Y-%m}" if self.dated else EVENTUALLY
+
+    def rows(self) -> list[OpenDeal | WonDeal]:
+        """Every deal as the definition of a forecast takes it."""
+        found: list[OpenDeal | WonDeal] = []
+        for deal_id, deal in self.deals():
+            amount = deal.amount.amount if deal.amount else None
+            team = self.org.team_of.get(deal.owner) if deal.owner else None
+            if deal.status == "won":
+                found.append(WonDeal(deal_id, deal.owner, team, deal.stage, amount, self.won_in(deal_id)))
+            elif deal.status == "open":
+                last = (self.state(forecast_stream(deal_id)) or DealForecast()).in_force(deal)
+                forecast = ManagerForecast(last.month, last.amount.amount) if last else None
+                found.append(
+                    OpenDeal(
+                        deal_id, deal.owner, team, deal.stage, amount, deal.expected_close, forecast,
+                        self.rate(deal_id, deal), self.dated,
+                    )
+                )  # fmt: skip
+        return found
 
     def figures(self, months: Iterable[str], owners: Any = None) -> dict[str, Any]:
         months, f1, f2, won = set(months), Decimal(0), Fraction(0), Decimal(0)
@@ -156,6 +175,49 @@ def test_f1_and_f2_are_filter_then_fold(
                 quarter = forecast(conn, at, horizon(at, quarter="FY2024-Q1"), ALL, owner=owner)
                 if at.fiscal_year_start == 1:
                     assert shown(quarter.total) == slow.figures(["2024-01", *MONTHS[:2]], owner and {owner})
+
+
+@few
+@given(log=histories(min_steps=25), data=st.data())
+def test_every_group_and_every_list_is_that_of_the_definition(
+    playground: Playground, log: list[Recorded], data: st.DataObject
+) -> None:
+    playground.holding(log)
+    run_to_head(playground.app_url)
+    for _ in range(4):
+        as_of, known_at = data.draw(moments_of(log)), data.draw(st.none() | moments_of(log))
+        slow = Slow(log, as_of, known_at)
+        with playground.connected() as conn:
+            at = then(conn, "sales", as_of, known_at)
+            asked = (
+                horizon(at, quarter=data.draw(st.sampled_from([None, "FY2024-Q1"])))
+                if slow.dated
+                else horizon(at)
+            )
+            told = forecast(conn, at, asked, ALL)
+        rows = slow.rows()
+        table = forecast_table(
+            asked.months,
+            [row for row in rows if isinstance(row, OpenDeal)],
+            [row for row in rows if isinstance(row, WonDeal)],
+            at.today,
+        )
+        assert told.lists == Lists(**msgspec.structs.asdict(table.lists))
+        for groups, defined in ((told.by_stage, table.by_stage), (told.by_owner, table.by_owner)):
+            assert [(g.key, *shown(g).values()) for g in groups] == [
+                (g.key, *exactly(g.figures).values()) for g in defined
+            ]
+
+
+def exactly(figures: Figures) -> dict[str, Any]:
+    """As `shown`, of the definition."""
+    return {
+        "open_deals": figures.open_deals,
+        "won": plain(figures.won),
+        "f1_open": plain(figures.f1_open),
+        "f2_open": None if figures.f2_open is None else Fraction(figures.f2_open),
+        "f2_final": None if figures.f2_final is None else Fraction(figures.f2_final),
+    }
 
 
 @few

@@ -25,6 +25,7 @@ from domain.relations import depth
 from domain.win_rate import Change, RatedDeal, drop, roll_up
 from projections.cohorts import cohort
 from projections.deal_contacts import deal_contacts
+from projections.deal_teams import deal_team
 from projections.dwell_alerts import overdue_deals
 from projections.engine.catalogue import catalogue
 from projections.engine.digests import digest, replay
@@ -43,7 +44,7 @@ QUESTIONS = 6  # asked of each log
 MICROSECOND = timedelta(microseconds=1)
 seeds = given(seed=st.integers(0, 10**9))
 few = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-OURS = ("win_rates", "process", "accounts", "contacts", "visits", "funnel", "playbook", "deals")
+OURS = ("win_rates", "process", "accounts", "contacts", "deal_teams", "visits", "funnel", "playbook", "deals")
 _COMPARISON = "comparison"
 
 

@@ -25,6 +25,7 @@ class Proxy:
         self.url = make_conninfo(url, host=str(folder), port=5432)
         self.lose: Loss = "nothing"
         self.lost = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._ends: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[object]] = set()
 
@@ -41,8 +42,14 @@ class Proxy:
             stop()
             thread.join()
 
+    def cut(self) -> None:
+        """End every connection that there is now, in the middle of whatever it does."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(lambda: [end.close() for end in list(self._ends)])
+
     async def _listen(self, listening: "Future[Callable[[], object]]") -> None:
         loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+        self._loop = loop
         async with await asyncio.start_unix_server(self._serve, self._folder / ".s.PGSQL.5432"):
             listening.set_result(lambda: loop.call_soon_threadsafe(stopped.set))
             await stopped.wait()
@@ -68,6 +75,8 @@ class Proxy:
                 with suppress(OSError):
                     await end.wait_closed()
             self._ends.discard(to_server)
+        except OSError:
+            pass  # the server is away, and so are we
         finally:
             to_client.close()
             self._ends.discard(to_client)

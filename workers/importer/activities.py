@@ -36,7 +36,7 @@ class ActivityPlanner:
     def _log(self, plan: Plan, row: Row, now: datetime) -> None:
         _, started, by, kind, lasted, note, _ = row.cells
         deal_id, started_at, duration_us = (
-            self._source.deal_id(row),
+            self._source.deal_id(row.deal),
             self._time(started),
             self._duration(lasted),
         )

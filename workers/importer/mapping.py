@@ -149,6 +149,11 @@ class History(_Part):
     unknown_fields: Literal["error", "ignore"] = "error"
     opening: Literal["first_rows", "look_ahead"] = "first_rows"
 
+    @property
+    def deals_stand_alone(self) -> bool:
+        """Whether the rows of a deal say nothing about another: deals may share an account, or the id of a row."""
+        return self.columns.id is None and "account" not in self.fields.values()
+
     @model_validator(mode="after")
     def _stage_values_are_one_thing(self) -> Self:
         if both := sorted(self.stages.keys() & self.closed.keys()):
@@ -180,6 +185,11 @@ class Activities(_Part):
     columns: ActivityColumns
     kinds: dict[str, Key] = {}
     duration_unit: DurationUnit = "seconds"
+
+    @property
+    def deals_stand_alone(self) -> bool:
+        """As for `History`."""
+        return self.columns.id is None
 
 
 class Mapping(_Part):

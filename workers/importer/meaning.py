@@ -56,7 +56,7 @@ class Meanings:
 
     def deal_and_time(self, row: Row, now: datetime) -> tuple[UUID, datetime]:
         """Which deal changed, and when, which must not be after now."""
-        deal_id, at = self.source.deal_id(row), self._time(row.cells[1])
+        deal_id, at = self.source.deal_id(row.cells[0]), self._time(row.cells[1])
         if at > now:
             raise BadRow("in-the-future", f"{row.cells[1]} lies in the future")
         return deal_id, at

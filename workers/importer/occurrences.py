@@ -21,14 +21,15 @@ class OfTheMoment:
     only be of one moment, whatever rows of other deals lie between. About half a kilobyte per deal."""
 
     def __init__(self) -> None:
-        self._deals: dict[str, tuple[str, Counter[bytes]]] = {}
+        self._deals: dict[str, tuple[str, dict[bytes, int]]] = {}
 
     def before(self, digest: bytes, cells: tuple[str, ...]) -> int:
         """How often the digest was asked for before, at the time in the second cell."""
-        moment, counts = self._deals.get(cells[0], ("", None))
-        if counts is None or moment != cells[1]:
-            counts = Counter()
-            self._deals[cells[0]] = cells[1], counts
-        before = counts[digest]
+        found = self._deals.get(cells[0])
+        if found is None or found[0] != cells[1]:
+            self._deals[cells[0]] = cells[1], {digest: 1}
+            return 0
+        counts = found[1]
+        before = counts.get(digest, 0)
         counts[digest] = before + 1
         return before

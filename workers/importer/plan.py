@@ -8,7 +8,7 @@ import msgspec
 from domain.command import Command
 from domain.event import Actor
 from infra.event_store import LedgerRow
-from infra.ids import imported_id, new_id
+from infra.ids import imported_id
 from infra.requests import Request
 from workers.importer.report import BadRow, Problem
 from workers.importer.rows import Row
@@ -38,25 +38,28 @@ class Plan(msgspec.Struct):
 
 
 class Source:
-    """Where the rows come from and who imports them: ids, actors and the envelope of each request."""
+    """Where the rows come from and who imports them: ids, actors and the envelope of each request.
 
-    def __init__(self, name: str, actor: Actor) -> None:
+    `run` correlates all requests of one import.
+    """
+
+    def __init__(self, name: str, actor: Actor, run: str) -> None:
         self.name = name
         self._actor = actor
-        self._run = str(new_id())
+        self._run = run
         self._deals: dict[str, UUID] = {}
         self.accounts: dict[UUID, str] = {}
         """What the source calls the customers that were asked for."""
         self._actors: dict[str, Actor] = {"": actor}
 
-    def deal_id(self, row: Row) -> UUID:
-        """Our id of the row's deal. Raises BadRow when it names none."""
-        found = self._deals.get(row.deal)
+    def deal_id(self, deal: str) -> UUID:
+        """Our id of what the source calls a deal. Raises BadRow when it can be none."""
+        found = self._deals.get(deal)
         if found is None:
-            external = label(row.deal)
+            external = label(deal)
             if external is None:
                 raise BadRow("no-deal", "names no deal")
-            found = self._deals[row.deal] = imported_id("deal", self.name, external)
+            found = self._deals[deal] = imported_id("deal", self.name, external)
         return found
 
     def account_id(self, text: str) -> UUID | None:

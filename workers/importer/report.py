@@ -78,6 +78,10 @@ class ImportSummary(msgspec.Struct):
         return 1 if self.bad else 0
 
 
+COUNTS = ("rows", "events", "already_there", "ignored", "bad", "warnings", "deals", "opened")
+"""The fields of a summary that count."""
+
+
 @contextmanager
 def problem_file(path: Path) -> Iterator[Callable[[Problem], None]]:
     """A function that writes problems to a CSV file, one per row."""

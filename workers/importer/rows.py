@@ -9,8 +9,9 @@ from hashlib import blake2b
 from io import TextIOWrapper
 from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 from uuid import UUID
+from zlib import crc32
 
 import msgspec
 
@@ -28,12 +29,14 @@ class Row(msgspec.Struct, frozen=True):
     The first two are always the deal and the time, the last the source's own id of the row. `key` is the row's
     identity, the same in every export of the source: a hash of source, kind and that id. Without one, of all cells
     of the row, mapped or not, and how many identical rows came before it in the file; so it does not depend on
-    what the mapping takes from the row.
+    what the mapping takes from the row. Rows of one deal and time, as written, that follow one another in the
+    file are of one `moment`, which is a number that no other rows of the file have.
     """
 
     line: int
     cells: tuple[str, ...]
     key: UUID
+    moment: int
 
     @property
     def own_id(self) -> str:
@@ -45,10 +48,28 @@ class Row(msgspec.Struct, frozen=True):
         """What the source calls the deal."""
         return self.cells[0]
 
-    @property
-    def moment(self) -> tuple[str, str]:
-        """The deal and the time as written: rows that belong together share it."""
-        return self.cells[0], self.cells[1]
+
+class Share(NamedTuple):
+    """The rows that one of several processes imports: all rows of some of the deals, `number` from 0."""
+
+    number: int = 0
+    of: int = 1
+
+    def has(self, deal: str) -> bool:
+        """Whether the rows of what the source calls the deal belong to it; space around the text says nothing."""
+        return (
+            self.of == 1
+            or crc32(deal.strip().encode(errors="surrogatepass")) % self.of == self.number
+        )
+
+
+EVERYTHING = Share()
+
+
+def is_compressed(file: Path) -> bool:
+    """Whether it is compressed by gzip."""
+    with file.open("rb") as raw:
+        return raw.read(2) == _GZIP
 
 
 class ExportFile:
@@ -76,15 +97,22 @@ class ExportFile:
         for line, record in self._whole():
             yield line, record if isinstance(record, Problem) else self._picked(record)
 
-    def rows(self, source: str, kind: str) -> Iterator[Row | Problem]:
-        """Each record with its identity; text that is not text is a problem."""
+    def rows(self, source: str, kind: str, share: Share = EVERYTHING) -> Iterator[Row | Problem]:
+        """Each record of the share with its identity; text that is not text is a problem."""
         salt, id_salt = f"{source}\0{kind}\0".encode(), f"{source}\0{kind}\0\0id\0".encode()
         occurrences = OfTheMoment() if kind == "history" else OfTheFile()
+        before_it, moment, ours = ("", ""), 0, share.has("")
         for line, record in self._whole():
             if isinstance(record, Problem):
-                yield record
+                if share.has(record.deal):
+                    yield record
                 continue
             cells = self._picked(record)
+            if cells[:2] != before_it:
+                before_it, moment = cells[:2], moment + 1
+                ours = share.has(cells[0])
+            if not ours:
+                continue
             data = _bytes(record)
             if data is None:  # some cell is no proper text; it matters only if it is mapped
                 if problem := _improper(line, cells):
@@ -102,7 +130,7 @@ class ExportFile:
                     line, "error", "no-id", cells[0], "has no id in the column that the mapping names"
                 )
                 continue
-            yield Row(line, cells, UUID(bytes=digest))
+            yield Row(line, cells, UUID(bytes=digest), moment)
 
     def _whole(self) -> Iterator[tuple[int, list[str] | Problem]]:
         try:

@@ -1,11 +1,12 @@
-"""Small plots as SVG, told apart by dashes and marks rather than by colour."""
+"""The plots of the report, each with its key and what it says in words."""
 
 from collections.abc import Sequence
-from html import escape
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 820, 300, 80, 40, 20
-_DASHES = {"solid": "", "dashed": "9 5", "dotted": "2 4"}
+from workers.recalibration.drawing import Dash, Frame, Mark, key, mark, path, short, steps, svg, text
+from workers.recalibration.dwell import StageDwell
+
+_WIDTH, _HEIGHT = 460, 290
 
 
 class Line(NamedTuple):
@@ -13,88 +14,133 @@ class Line(NamedTuple):
 
     name: str
     values: Sequence[float | None]
-    dash: Literal["solid", "dashed", "dotted"]
+    dash: Dash
+    mark: Mark
 
 
-def lines_plot(labels: Sequence[str], lines: Sequence[Line]) -> str:
-    """Lines over the labels, from 0 up, each named at its end."""
-    top = max((v for line in lines for v in line.values if v is not None), default=0.0) or 1.0
-    right = _WIDTH - 120
+class RateRow(NamedTuple):
+    """A rate with its interval, old and new; each (low, rate, high), None where nothing is known."""
 
-    def x(place: int) -> float:
-        return _LEFT + (right - _LEFT) * place / max(len(labels) - 1, 1)
+    label: str
+    old: tuple[float | None, float | None, float | None]
+    new: tuple[float | None, float | None, float | None]
 
-    def y(value: float) -> float:
-        return _HEIGHT - _BOTTOM - (_HEIGHT - _BOTTOM - _TOP) * value / top
 
-    parts = []
-    for step in range(5):
-        value = top * step / 4
-        parts.append(
-            f'<line x1="{_LEFT}" x2="{right}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#ddd"/>'
-            f'<text x="{_LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{value:,.0f}</text>'
-        )
-    every = max(len(labels) // 10, 1)
-    parts += [
-        f'<text x="{x(place):.1f}" y="{_HEIGHT - 15}" text-anchor="middle">{escape(label)}</text>'
-        for place, label in enumerate(labels)
-        if place % every == 0
-    ]
-    taken: list[float] = []
+def lines_plot(
+    labels: Sequence[str], lines: Sequence[Line], title: str, said: str, name: str, *, percent: bool = False
+) -> str:
+    """Lines over the labels, from 0 (or below, where values are) up."""
+    known = [value for line in lines for value in line.values if value is not None]
+    up, down = steps(max([*known, 0.0])), steps(-min([*known, 0.0]))
+    ticks = sorted({-value for value in down} | set(up)) if min([*known, 0.0]) < 0 else up
+    frame = Frame(_WIDTH, _HEIGHT, max(len(labels) - 1, 1), ticks[-1], ticks[0])
+    parts = frame.grid(ticks, [f"{tick:.0%}" if percent else short(tick) for tick in ticks])
+    every = max(-(-len(labels) // 7), 1)
+    places = range(0, len(labels), every)
+    parts += frame.below(list(places), [labels[place] for place in places])
+    marked = max(-(-len(labels) // 14), 1)
     for line in lines:
-        points = [(x(place), y(value)) for place, value in enumerate(line.values) if value is not None]
-        if not points:
-            continue
-        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
-        parts.append(
-            f'<polyline points="{path}" fill="none" stroke="#111" stroke-width="2"'
-            f' stroke-dasharray="{_DASHES[line.dash]}"/>'
-        )
-        beside = points[-1][1]
-        while any(abs(beside - other) < 14 for other in taken):
-            beside -= 14
-        taken.append(beside)
-        parts.append(f'<text x="{right + 8}" y="{beside + 4:.1f}">{escape(line.name)}</text>')
-    return _svg(_WIDTH, _HEIGHT, parts)
+        points = [
+            (frame.x(place), frame.y(value)) for place, value in enumerate(line.values) if value is not None
+        ]
+        if points:
+            parts.append(path(points, line.dash, 2.6 if line.dash == "solid" else 1.8))
+            parts += [mark(line.mark, x, y, 3.6) for x, y in points[::marked]]
+    entries = [(line.name, line.dash, line.mark) for line in lines]
+    return key(entries) + svg(_WIDTH, _HEIGHT, title, said, parts, name)
 
 
-def calibration_plot(bins: Sequence[tuple[float, float, int]]) -> str:
+def calibration_plot(bins: Sequence[tuple[float, float, int]], title: str, said: str, name: str) -> str:
     """Bins as (forecast, actual, rows): actual over forecast, with the diagonal on which forecasts come true."""
-    size, low, high = 360, 45, 345
-
-    def at(share: float) -> float:
-        return low + (high - low) * share
-
-    parts = [
-        f'<rect x="{low}" y="{size - high}" width="{high - low}" height="{high - low}" fill="none" stroke="#999"/>',
-        f'<line x1="{low}" y1="{size - low}" x2="{high}" y2="{size - high}" stroke="#999" stroke-dasharray="4 4"/>',
+    size = 380
+    frame = Frame(size, size, 1.0, 1.0)
+    shares = [0.0, 0.25, 0.5, 0.75, 1.0]
+    parts = frame.grid(shares, [f"{share:.0%}" for share in shares])
+    parts += frame.below(shares, [f"{share:.0%}" for share in shares])
+    parts.append(path([(frame.x(0), frame.y(0)), (frame.x(1), frame.y(1))], "dotted", 1.4))
+    parts += [
+        frame.called("chance forecast"),
+        text(frame.left + 6, frame.top + 12, "share won", "start", "quiet"),
     ]
-    for share in (0.0, 0.5, 1.0):
-        below = f'<text x="{at(share):.0f}" y="{size - low + 18}" text-anchor="middle">{share:.0%}</text>'
-        beside = f'<text x="{low - 6}" y="{size - at(share) + 4:.0f}" text-anchor="end">{share:.0%}</text>'
-        parts += [below, beside]
-    for forecast, actual, rows in bins:
-        parts.append(
-            f'<circle cx="{at(forecast):.1f}" cy="{size - at(actual):.1f}" r="4" fill="#111"/>'
-            f'<text x="{at(forecast) + 7:.1f}" y="{size - at(actual) + 14:.1f}">{rows}</text>'
-        )
-    return _svg(size + 20, size, parts)
+    dots = [(frame.x(forecast), frame.y(actual)) for forecast, actual, _ in bins]
+    parts += [mark("disc", x, y) for x, y in dots]
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in dots]
+    for (x, y), (_, _, rows) in zip(dots, bins, strict=True):
+        box, label = _free(x, y, f"{rows:,}", taken, size)
+        taken.append(box)
+        parts.append(label)
+    return svg(size, size, title, said, parts, name)
 
 
-def interval_bar(low: float | None, rate: float | None, high: float | None) -> str:
-    """An interval within 0 to 1, with a mark at the rate."""
-    if low is None or rate is None or high is None:
-        return ""
-    return _svg(
-        204,
-        16,
-        [
-            '<line x1="2" x2="202" y1="8" y2="8" stroke="#ccc"/>',
-            f'<line x1="{2 + 200 * low:.1f}" x2="{2 + 200 * high:.1f}" y1="8" y2="8" stroke="#111" stroke-width="5"/>',
-            f'<line x1="{2 + 200 * rate:.1f}" x2="{2 + 200 * rate:.1f}" y1="1" y2="15" stroke="#111" stroke-width="2"/>',
-        ],
-    )
+def rates_plot(rows: Sequence[RateRow], old: str, new: str, title: str, said: str, name: str) -> str:
+    """A line per rate: the old one above, the new one below it, with their intervals."""
+    height = 30 + 34 * len(rows)
+    frame = Frame(_WIDTH, height + 34, 1.0, 1.0, left=148, top=4)
+    parts = []
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x = frame.x(share)
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{height - 4}"/>')
+        parts.append(text(x, height + 14, f"{share:.0%}"))
+    for place, row in enumerate(rows):
+        middle = 22 + 34 * place
+        parts.append(text(frame.left - 10, middle + 4, row.label, "end"))
+        for (low, rate, high), y, kind, width in (
+            (row.old, middle - 6, "ring", 1.4),
+            (row.new, middle + 6, "disc", 3.4),
+        ):
+            if rate is None:
+                continue
+            if low is not None and high is not None:
+                dash: Dash = "solid"
+                parts.append(path([(frame.x(low), y), (frame.x(high), y)], dash, width))
+            parts.append(mark("ring" if kind == "ring" else "disc", frame.x(rate), y, 4.2))
+    entries: list[tuple[str, Dash | None, Mark]] = [(old, "solid", "ring"), (new, "solid", "disc")]
+    return key(entries) + svg(_WIDTH, height + 34, title, said, parts, name)
 
 
-def _svg(width: int, height: int, parts: Sequence[str]) -> str:
-    return f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">{"".join(parts)}</svg>'
+def dwell_plot(stages: Sequence[StageDwell], title: str, said: str, name: str) -> str:
+    """Per stage the middle half of all visits as a box with the median, up to the 90th percentile as a line, and
+    under it a tick for each open deal at its age. Days grow by their square root, so that quick stages show."""
+    height = 16 + 46 * len(stages)
+    ages = [age for stage in stages for age in stage.ages]
+    most = max([*ages, *(stage.p90 or stage.p75 or 0.0 for stage in stages), 1.0])
+    frame = Frame(_WIDTH, height + 34, most**0.5, 1.0, left=120)
+    parts = []
+    for days in (0, 1, 7, 14, 30, 60, 90, 180, 365, 730, 1460):
+        if days <= most and (days in {0, 7, 30} or days > 30 or most < 40):
+            x = frame.x(days**0.5)
+            parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="6" y2="{height - 2}"/>')
+            parts.append(text(x, height + 14, str(days)))
+    parts.append(text(frame.width - frame.right, height + 31, "days in the stage", "end", "quiet"))
+    for place, stage in enumerate(stages):
+        y = 22 + 46 * place
+        parts.append(text(frame.left - 10, y + 4, stage.stage, "end"))
+        parts.append(text(frame.left - 10, y + 18, f"{stage.open:,} open", "end", "quiet"))
+        if stage.p25 is not None:
+            begin, end = frame.x(stage.p25**0.5), frame.x((most if stage.p75 is None else stage.p75) ** 0.5)
+            far = frame.x((most if stage.p90 is None else stage.p90) ** 0.5)
+            parts.append(path([(end, y), (far, y)], "solid", 1.4))
+            parts.append(
+                f'<rect class="box" x="{begin:.1f}" y="{y - 8}" width="{max(end - begin, 1.0):.1f}" height="16"/>'
+            )
+            if stage.median is not None:
+                x = frame.x(stage.median**0.5)
+                parts.append(path([(x, y - 8), (x, y + 8)], "solid", 3))
+        ticks = "".join(f"M{frame.x(age**0.5):.1f} {y + 12}v9" for age in stage.ages)
+        parts.append(f'<path class="ink" d="{ticks}" stroke-width="0.8"/>' if ticks else "")
+    return svg(_WIDTH, height + 34, title, said, parts, name)
+
+
+def _free(
+    x: float, y: float, label: str, taken: Sequence[tuple[float, float, float, float]], size: int
+) -> tuple[tuple[float, float, float, float], str]:
+    """A label near a point where no other one is, if there is such a place."""
+    width = 6.6 * len(label)
+    places = [(8, 14), (-8 - width, -6), (8, -6), (-8 - width, 14), (-width / 2, 22), (-width / 2, -12)]
+    for across, down in places:
+        left, base = x + across, y + down
+        box = (left, base - 10, left + width, base + 2)
+        free = all(box[0] >= b[2] or box[2] <= b[0] or box[1] >= b[3] or box[3] <= b[1] for b in taken)
+        if free and left > 54 and left + width < size and base < size - 36:
+            break
+    return box, text(left, base, label, "start", "count")

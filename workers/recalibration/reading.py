@@ -17,12 +17,14 @@ from domain.recalibration.columns import DAY, Ints, ints
 from domain.recalibration.histories import ABANDONED, GONE, LOST, NO_MONTH, WON, Histories
 from domain.recalibration.labels import Target
 from domain.recalibration.landmarks import microseconds
-from projections import organisation, playbook, rate_sets
+from projections import forecasts, organisation, playbook, rate_sets
 from projections.clocks import position_of
 from projections.funnel import PROJECTION
 from projections.organisation import organisation_at
 from projections.playbook import funnel_at, settings_at, stages_at
 
+READ = (PROJECTION, playbook.PROJECTION, organisation.PROJECTION, rate_sets.PROJECTION, forecasts.PROJECTION)
+"""The projections that a recalibration reads."""
 _WINDOW = 20_000
 _GROUPS = {None: 0} | {group: place for place, group in enumerate(get_args(GradeGroup), 1)}
 _GRADES = {None: 0} | {grade: _GROUPS[grade_group(grade)] for grade in get_args(Grade)}
@@ -88,11 +90,7 @@ def histories_of(
     rows = _rows(conn, funnel, until, order, organisation_at(conn, until, until).team_of)
     columns = rows.columns
     state, kept = _without_unseen(columns[2], fixed, len(order))
-    position = conn.execute(
-        sql.SQL("SELECT coalesce({}, 0)").format(
-            position_of(PROJECTION, playbook.PROJECTION, organisation.PROJECTION, rate_sets.PROJECTION)
-        )
-    ).fetchone()
+    position = conn.execute(sql.SQL("SELECT coalesce({}, 0)").format(position_of(*READ))).fetchone()
     histories = Histories(
         stages=tuple(order[place] for place in kept),
         stall_after=ints([_stall_after(by_key.get(order[place])) for place in kept]),

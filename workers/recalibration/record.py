@@ -10,6 +10,7 @@ from psycopg import Connection
 
 from domain.playbook import Age
 from infra.recalibration_records import add_record, find_record
+from workers.recalibration.dwell import StageDwell
 
 
 class NoSuchRecord(Exception):
@@ -63,6 +64,13 @@ class CurrentRates(msgspec.Struct, frozen=True):
     effective_from: datetime
 
 
+class NotApplicable(msgspec.Struct, frozen=True):
+    """A candidate that could not be fitted, and why."""
+
+    candidate: str
+    reason: str
+
+
 class RecalibrationBody(msgspec.Struct, frozen=True):
     """The answer: see the glossary of recalibration. `current` is null while no rates are in force."""
 
@@ -76,12 +84,16 @@ class RecalibrationBody(msgspec.Struct, frozen=True):
     current: CurrentRates | None
     recommended: str
     reason: str
+    not_applicable: tuple[NotApplicable, ...] = ()
 
     def candidate(self, name: str) -> CandidateBody:
         """The candidate of that name, with or without its version. Raises NoSuchRecord."""
         for one in self.candidates:
             if name in {one.name, one.full_name}:
                 return one
+        for missing in self.not_applicable:
+            if name in {missing.candidate, missing.candidate.partition("/")[0]}:
+                raise NoSuchRecord(f"{missing.candidate} does not apply: {missing.reason}")
         known = ", ".join(one.full_name for one in self.candidates)
         raise NoSuchRecord(f"The record has no candidate {name!r}, only {known}")
 
@@ -96,12 +108,16 @@ class SharedMovement(msgspec.Struct, frozen=True):
 class TestedWeek(msgspec.Struct, frozen=True):
     """One weekly forecast of the walk-forward test: what each candidate said, and what came of it, in the currency.
 
-    `actual` holds the expectation of deals that are still open.
+    `actual` holds the expectation of deals that are still open. `f1` is what managers had forecast, over the `f1_deals`
+    deals of these that had a manager's forecast; null where none had.
     """
 
     at: datetime
     actual: float
     forecasts: dict[str, float]
+    f1: float | None = None
+    f1_deals: int = 0
+    deals: int = 0
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -117,6 +133,7 @@ class Record(msgspec.Struct, frozen=True):
     libraries: dict[str, str]
     spreads: dict[str, SharedMovement]
     tested: tuple[TestedWeek, ...]
+    dwell: tuple[StageDwell, ...] = ()
 
     def keep(self, conn: Connection[Any]) -> None:
         """Store it."""

@@ -12,26 +12,29 @@ import msgspec
 import numpy as np
 
 from domain.calendar import fiscal_quarter
-from domain.recalibration.band import Spread, errors_by_team, estimate_spread
 from domain.recalibration.candidate import Candidate, Fitted
 from domain.recalibration.columns import Floats, ints
 from domain.recalibration.folds import Unit, folds
 from domain.recalibration.landmarks import EPOCH, microseconds, week_ends
+from domain.recalibration.matching import ForecastMatch
 from domain.recalibration.rate_table import Current
 from domain.recalibration.rates import AGES, Rates
 from domain.recalibration.recalibrate import STANDARD, Recalibration, Result, recalibrate
 from domain.recalibration.sample import Sample
-from domain.recalibration.walk_forward import Walk
+from domain.recalibration.walk_forward import Walk, spread_of
 from infra.ids import new_id
 from infra.sessions import Session
 from infra.snapshot import one_snapshot
 from infra.verify import log_root
 from projections.rate_sets import AdoptedRateSet, rate_set_in_force
+from workers.recalibration.dwell import dwell
+from workers.recalibration.managers import forecast_match
 from workers.recalibration.reading import Known, histories_of
 from workers.recalibration.record import (
     CandidateBody,
     CurrentRates,
     LogPoint,
+    NotApplicable,
     RecalibrationBody,
     Record,
     SharedMovement,
@@ -62,8 +65,13 @@ class Asked:
     replicates: int = 200
 
 
-def run_recalibration(url: str, asked: Asked, progress: Progress = lambda *_: None) -> Record:
-    """Recalibrate on projections that are up to date, and keep the record.
+def run_recalibration(
+    url: str,
+    asked: Asked,
+    progress: Progress = lambda *_: None,
+    keep: Callable[[Record], None] | None = None,
+) -> Record:
+    """Recalibrate on projections that are up to date, and keep the record, or give it to `keep` instead.
 
     Raises UnknownFunnel, NothingKnown.
     """
@@ -74,9 +82,10 @@ def run_recalibration(url: str, asked: Asked, progress: Progress = lambda *_: No
         root = log_root(
             conn, known.position, progress=lambda at: progress("Reading the log", at, known.position)
         ).root
-    sample, first = sample_of(known)
+        sample, first = sample_of(known)
+        managers = forecast_match(conn, known, sample.rows)
     tests = folds(first, known.cutoff, asked.period, known.tz, known.fiscal_year_start)
-    standard: list[Candidate] = [*STANDARD]
+    standard: list[Candidate] = [*STANDARD, managers]
     if adopted is not None:
         standard.append(Current(rates_of(adopted, known.histories.stages)))
     count = _Counter(progress, len(standard) * (1 + asked.replicates + len(tests)))
@@ -90,9 +99,13 @@ def run_recalibration(url: str, asked: Asked, progress: Progress = lambda *_: No
         seed=asked.seed,
         replicates=asked.replicates,
         libraries={name: metadata.version(name) for name in ("dealtrace", "numpy", "scipy")},
-        spreads={name: _spread(found.walk, name) for name in found.results},
-        tested=_tested(found.walk, list(found.results), known.decimals),
+        spreads={name: _movement(found.walk, name, int(sample.won.sum())) for name in found.results},
+        tested=_tested(found.walk, list(found.results), managers, known.decimals),
+        dwell=dwell(sample),
     )
+    if keep is not None:
+        keep(record)
+        return record
     with closing(Session.open(url, "dealtrace recalibration")) as session:
         record.keep(session)
     return record
@@ -137,6 +150,7 @@ def _answer(
         current=CurrentRates(adopted.number, adopted.rate_set, adopted.effective_from) if adopted else None,
         recommended=found.decision.recommended,
         reason=found.decision.reason,
+        not_applicable=tuple(NotApplicable(*each) for each in found.not_applicable.items()),
     )
 
 
@@ -166,30 +180,38 @@ def _candidate(result: Result, stages: tuple[str, ...]) -> CandidateBody:
     )
 
 
-def _spread(walk: Walk, name: str) -> SharedMovement:
-    """How much the errors of the candidate's tested forecasts say that deals move together."""
-    chance = walk.chance[name]
-    tested = ~np.isnan(chance)
-    rows = walk.rows.where(tested)
-    spread: Spread = estimate_spread(
-        errors_by_team(walk.unit[tested], rows.team, rows.amount, chance[tested], walk.outcome[tested])
-    )
+def _movement(walk: Walk, name: str, known: int) -> SharedMovement:
+    spread = spread_of(walk, name, known)
     return SharedMovement(spread.common, spread.team)
 
 
-def _tested(walk: Walk, names: list[str], decimals: int) -> tuple[TestedWeek, ...]:
+def _tested(walk: Walk, names: list[str], managers: ForecastMatch, decimals: int) -> tuple[TestedWeek, ...]:
     """Per week the forecasts of those candidates that could forecast all of it, and the actual."""
     scale = 10.0**decimals
+    tested = np.stack([walk.rows.at, walk.rows.deal, walk.rows.close_month], axis=1)
+    f1: dict[tuple[int, ...], float] = dict(
+        zip(
+            map(
+                tuple, np.stack([managers.rows.at, managers.rows.deal, managers.rows.close_month], 1).tolist()
+            ),
+            managers.forecast.tolist(),
+            strict=True,
+        )
+    )
     found = []
     for at in np.unique(walk.rows.at).tolist():
         here = walk.rows.at == at
         amount = walk.rows.amount[here] / scale
         said = {name: float((amount * walk.chance[name][here]).sum()) for name in names}
+        forecast = [f1[key] for key in map(tuple, tested[here].tolist()) if key in f1]
         found.append(
             TestedWeek(
                 at=EPOCH + timedelta(microseconds=at),
                 actual=round(float((amount * walk.outcome[here]).sum()), decimals),
                 forecasts={n: round(value, decimals) for n, value in said.items() if not np.isnan(value)},
+                f1=round(sum(forecast) / scale, decimals) if forecast else None,
+                f1_deals=len(forecast),
+                deals=int(here.sum()),
             )
         )
     return tuple(found)

@@ -1,4 +1,4 @@
-"""`survivor/1` finds the truth of simulated funnels, where the textbook does not."""
+"""`survivor/2` finds the truth of simulated funnels, where the textbook does not."""
 
 import numpy as np
 import pytest

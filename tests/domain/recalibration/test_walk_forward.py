@@ -46,8 +46,8 @@ def test_folds_are_quarters_once_there_are_two_whole_ones() -> None:
 
 
 def test_folds_are_months_and_then_weeks_while_the_history_is_short() -> None:
-    months = folds(instant("2023-02-10"), instant("2023-05-05"), None, UTC)
-    assert [fold.label for fold in months] == ["2023-03", "2023-04", "2023-05"]
+    months = folds(instant("2023-02-10"), instant("2023-07-05"), None, UTC)
+    assert [fold.label for fold in months] == ["2023-03", "2023-04", "2023-05", "2023-06", "2023-07"]
     weeks = folds(instant("2023-02-10"), instant("2023-03-05"), None, UTC)
     assert [fold.label for fold in weeks] == ["2023-W07", "2023-W08", "2023-W09"]
 
@@ -137,8 +137,8 @@ def test_a_worse_log_loss_replaces_nothing_and_managers_are_never_recommended() 
 
 
 def test_with_no_rates_in_force_and_little_evidence_the_default_is_taken() -> None:
-    verdict = decide({"survivor/1": replace(CARD, forecasts=2), "entry/1": CARD}, ["survivor/1", "entry/1"])
-    assert verdict.recommended == "survivor/1"
+    verdict = decide({"survivor/2": replace(CARD, forecasts=2), "entry/1": CARD}, ["survivor/2", "entry/1"])
+    assert verdict.recommended == "survivor/2"
     assert "fewer than 4" in verdict.reason
 
 

@@ -80,11 +80,11 @@ def test_a_record_is_kept_and_forecasts_and_reports(playground: Playground) -> N
         assert encode(Record.found(conn, answer.record)) == encode(record)
         said = {
             name: forecast_pipeline(conn, "small", CUT, f"{answer.record}:{name}", now=CUT)
-            for name in ("survivor/1", "entry/1")
+            for name in ("survivor/2", "entry/1")
         }
         with pytest.raises(NoSuchRecord, match="No rates are in force"):
             forecast_pipeline(conn, "small", CUT, "current", now=LOADED)
-    assert said["survivor/1"].rates.basis == "estimator"
+    assert said["survivor/2"].rates.basis == "estimator"
     assert said["entry/1"].rates.basis == "rates"
     for forecast in said.values():
         assert forecast.total.deals == len(forecast.deals) > 10
@@ -95,7 +95,7 @@ def test_a_record_is_kept_and_forecasts_and_reports(playground: Playground) -> N
             assert {deal.p10, deal.p50, deal.p90} <= {"0", deal.amount}
 
     page = report(record)
-    assert "survivor/1" in page
+    assert "survivor/2" in page
     assert answer.digest in page
     assert page.count("<svg") > 4
     assert not any(word in page for word in ("http", "src=", "@import", "url("))

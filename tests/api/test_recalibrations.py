@@ -1,0 +1,195 @@
+"""Recalibrations as a service: asked for, followed, cancelled, read, and refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from infra import recalibration_jobs as jobs
+from infra.postgres import Server, scratch_database
+from tests.api.conftest import Api, serve
+from tests.api.recalibrating import (
+    LONG,
+    SHORT,
+    UNTIL,
+    asked,
+    children_at_work,
+    done,
+    events,
+    filled,
+    running,
+)
+from tests.api.test_malformed import problem
+from tests.cli.conftest import program_on
+
+
+@pytest.fixture(scope="module")
+def small_company(server: Server, template_database: str) -> Iterator[Server]:
+    """A funnel of 120 deals with five months of history."""
+    with scratch_database(server, template=template_database) as database:
+        filled(database)
+        yield database
+
+
+@pytest.fixture(scope="module")
+def service(small_company: Server) -> Iterator[Api]:
+    """The server, asked by an analyst."""
+    with serve(small_company) as api:
+        yield api.as_role("analyst")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test has asked for and left is cancelled."""
+    yield
+    if "service" in request.fixturenames:
+        service: Api = request.getfixturevalue("service")
+        for one in service.get("/v1/recalibrations").json()["recalibrations"]:
+            if one["state"] in jobs.OPEN:
+                service.post(f"/v1/recalibrations/{one['id']}/cancel", {})
+
+
+@pytest.fixture(scope="module")
+def record(service: Api) -> dict[str, Any]:
+    """What a recalibration found."""
+    result: dict[str, Any] = done(service, asked(service, SHORT)["id"])["result"]
+    return result
+
+
+def test_it_is_accepted_followed_to_its_end_and_finds_what_the_command_line_finds(
+    service: Api, small_company: Server, tmp_path: Path
+) -> None:
+    said = asked(service, SHORT)
+    assert (said["state"], said["progress"], said["asked_by"]) == ("queued", 0.0, "the-analyst")
+
+    told = list(events(service, said["id"]))
+    assert [t["state"] for t in told][-1] == "done"
+    assert [t["change"] for t in told] == sorted({t["change"] for t in told})
+    assert [t["progress"] for t in told] == sorted(t["progress"] for t in told)
+    assert told[-1]["progress"] == 1.0
+
+    found = service.get(f"/v1/recalibrations/{said['id']}").json()["result"]
+    assert found["record"] == said["id"]
+    program = program_on(small_company, tmp_path)
+    by_hand = program(
+        "recalibrate", "--funnel", "small", "--until", UNTIL, "--replicates", "3", "--format", "json"
+    )
+    assert by_hand.code == 0, by_hand.err
+    assert found | {"record": by_hand.json["record"]} == by_hand.json
+    listed = service.get("/v1/recalibrations?funnel=small&limit=1").json()
+    assert [one["id"] for one in listed["recalibrations"]] == [by_hand.json["record"]]
+    assert listed["recalibrations"][0]["asked_by"] is None
+    more = service.get(f"/v1/recalibrations?funnel=small&limit=1&cursor={listed['next_cursor']}").json()
+    assert [one["id"] for one in more["recalibrations"]] == [said["id"]]
+
+
+def test_who_resumes_gets_what_changed_since_and_nothing_after_the_end(
+    service: Api, record: dict[str, Any]
+) -> None:
+    told = list(events(service, record["record"]))
+    assert [t["state"] for t in told] == ["done"]
+    address = f"/v1/recalibrations/{record['record']}/events"
+    last = service.actor | {"Last-Event-ID": str(told[-1]["change"])}
+    assert service.client.get(address, headers=last).status_code == 204
+    beyond = service.actor | {"Last-Event-ID": str(told[-1]["change"] + 1)}
+    problem(service.client.get(address, headers=beyond), 400, "invalid-parameters")
+    assert [t["state"] for t in events(service, record["record"], after=1)] == ["done"]
+
+
+def test_one_runs_at_a_time_and_cancelling_ends_its_process_at_once(
+    service: Api, small_company: Server
+) -> None:
+    with serve(small_company) as second, running(service, LONG) as first:
+        waiting = asked(second.as_role("director"), LONG)
+        (process,) = children_at_work()
+        cancelled = second.as_role("sales_operations").post(f"/v1/recalibrations/{first['id']}/cancel", {})
+        assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
+        assert [t["state"] for t in events(service, first["id"])] == ["cancelled"]
+        next_one = next(t for t in events(service, waiting["id"]) if t["state"] == "running")
+        assert not process.exists()
+        assert next_one["attempt"] == 1
+        again = service.post(f"/v1/recalibrations/{first['id']}/cancel", {})
+        assert again.json()["state"] == "cancelled"
+        problem(service.get(f"/v1/recalibrations/{first['id']}/report"), 409, "recalibration-state")
+        assert service.get(f"/v1/recalibrations/{first['id']}").json()["result"] is None
+        service.post(f"/v1/recalibrations/{waiting['id']}/cancel", {})
+
+
+def test_what_is_over_can_not_be_cancelled(service: Api, record: dict[str, Any]) -> None:
+    over = service.post(f"/v1/recalibrations/{record['record']}/cancel", {})
+    assert "done already" in problem(over, 409, "recalibration-state")["detail"]
+
+
+def test_a_full_queue_says_when_to_come_again_but_still_answers_retries(service: Api) -> None:
+    first = service.post("/v1/recalibrations", LONG, Idempotency_Key="the-first")
+    for _ in range(jobs.MOST_OPEN - 1):
+        asked(service, LONG)
+    refused = service.post("/v1/recalibrations", LONG)
+    problem(refused, 429, "queue-full")
+    assert refused.headers["Retry-After"] == "30"
+    again = service.post("/v1/recalibrations", LONG, Idempotency_Key="the-first")
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    assert again.headers["Idempotency-Replayed"] == "true"
+    other = service.post("/v1/recalibrations", SHORT, Idempotency_Key="the-first")
+    problem(other, 422, "command-id-reused")
+
+
+@pytest.mark.parametrize("role", ["rep", "manager", "integration", "auditor"])
+def test_who_is_not_authorised_neither_asks_nor_reads(
+    service: Api, record: dict[str, Any], role: str
+) -> None:
+    other, address = service.as_role(role), f"/v1/recalibrations/{record['record']}"
+    problem(other.post("/v1/recalibrations", SHORT), 403, "not-allowed")
+    problem(other.post(f"{address}/cancel", {}), 403, "not-allowed")
+    adopting = {"record": record["record"], "candidate": "landmark/1", "reason": "I like it."}
+    problem(other.post("/v1/funnels/small/rate-sets", adopting), 403, "not-allowed")
+    for part in ("", "/events", "/report"):
+        answer = other.get(address + part)
+        if role == "auditor":
+            assert answer.status_code == 200
+        else:
+            problem(answer, 403, "not-allowed")
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"funnel": "no_such"}, 404, "unknown-funnel"),
+        ({"until": "2011-11-31"}, 422, "invalid-fields"),
+        ({"until": "2090-01-01"}, 422, "invalid-fields"),
+        ({"until": "0001-01-01T00:00:00Z"}, 422, "invalid-fields"),
+        ({"period": "year"}, 422, "invalid-fields"),
+        ({"seed": "7"}, 422, "invalid-fields"),
+        ({"colour": "red"}, 422, "invalid-fields"),
+    ],
+)
+def test_what_can_not_be_meant_is_refused(
+    service: Api, change: dict[str, Any], status: int, code: str
+) -> None:
+    problem(service.post("/v1/recalibrations", SHORT | change), status, code)
+
+
+def test_a_funnel_without_history_fails_with_the_reason(service: Api) -> None:
+    said = asked(service, SHORT | {"until": "2011-11-15"})
+    last = list(events(service, said["id"]))[-1]
+    assert (last["state"], last["phase"]) == ("failed", "Failed")
+    assert last["reason"].startswith("Nothing is known of the funnel small by 2011-11-15")
+
+
+def test_an_unknown_one_is_not_found(service: Api) -> None:
+    for part in ("", "/events", "/report"):
+        problem(service.get(f"/v1/recalibrations/{uuid4()}{part}"), 404, "unknown-recalibration")
+    problem(service.post(f"/v1/recalibrations/{uuid4()}/cancel", {}), 404, "unknown-recalibration")
+
+
+def test_the_report_may_fetch_nothing_from_anywhere(service: Api, record: dict[str, Any]) -> None:
+    page = service.get(f"/v1/recalibrations/{record['record']}/report")
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    policy = page.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none';")
+    assert "http" not in policy
+    assert "script-src" not in policy
+    assert record["digest"] in page.text
+    assert "<script" not in page.text

@@ -1,0 +1,259 @@
+"""Chunk by chunk, each chunk one transaction of the log: the rows of a file, or one process's share of them."""
+
+import gc
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from domain.account import OpenAccount
+from domain.errors import Refusal, UnknownDeal
+from domain.event import Actor
+from infra.connection import LogConnection
+from infra.executor import Executor
+from infra.requests import Request, Result
+from workers.importer.activities import ActivityPlanner
+from workers.importer.history import HistoryPlanner
+from workers.importer.mapping import Activities, History, Mapping
+from workers.importer.opening import FirstValues, Opener
+from workers.importer.place import Place
+from workers.importer.plan import Plan, Source
+from workers.importer.report import BadRow, ImportSummary, Problem, UnusableInput
+from workers.importer.rows import ExportFile, Row, Share, open_export
+
+Kind = Literal["history", "activities"]
+
+CHUNK = 2_000
+"""Rows per transaction."""
+_TOGETHER = 100
+"""How many rows more a chunk may have so that rows of one deal and moment stay together."""
+
+_IN_LEDGER = "SELECT row_key FROM dealtrace.import_ledger WHERE row_key = ANY(%b::uuid[])"
+
+
+class Job(NamedTuple):
+    """What is to be imported, the same for every process. `run` correlates all that comes of it."""
+
+    file: Path
+    mapping: Mapping
+    kind: Kind
+    actor: Actor
+    dry_run: bool
+    run: str
+
+    def part(self) -> History | Activities:
+        """What the mapping says of this kind of file. Raises UnusableInput when it says nothing."""
+        part = self.mapping.history if self.kind == "history" else self.mapping.activities
+        if part is None:
+            raise UnusableInput(f"The mapping has no [{self.kind}] section, so it can not import {self.kind}.")
+        return part
+
+    def planner(self, source: Source, share: Share) -> HistoryPlanner | ActivityPlanner:
+        """What makes requests of the rows."""
+        part = self.part()
+        if isinstance(part, History):
+            return HistoryPlanner(self.mapping, part, source, _first_values(self, part, share))
+        return ActivityPlanner(self.mapping, part, source)
+
+
+class Told(msgspec.Struct):
+    """One more chunk is done: its problems in the order of the file, and what became of all rows so far.
+
+    No row of the share up to the line `upto` is still on its way.
+    """
+
+    upto: int
+    bytes_read: int
+    problems: list[Problem]
+    summary: ImportSummary
+
+
+class _Planned(NamedTuple):
+    """A chunk on its way through the executor."""
+
+    chunk: list[Row | Problem]
+    rows: list[Row]
+    already_there: int
+    plan: Plan
+
+
+class ShareImport:
+    """One share on its way into the log."""
+
+    def __init__(self, job: Job, share: Share, executor: Executor, connection: LogConnection) -> None:
+        self._share = share
+        self._executor = executor
+        self._connection = connection
+        self._source = Source(job.mapping.source, job.actor, job.run)
+        self._planner = job.planner(self._source, share)
+        self._summary = ImportSummary(job.kind, job.mapping.source, job.dry_run)
+        self._named: set[str] = set()
+        self._on_their_way: set[UUID] = set()
+
+    def run(self, export: ExportFile) -> Iterator[Told]:
+        """Import the rows of the share; what became of them, after each chunk."""
+        summary = self._summary
+        planned: deque[_Planned] = deque()
+        with _collector_at_rest():
+            chunks = self._planned(export, planned)
+            answers = self._dry(chunks) if summary.dry_run else self._executor.execute_all(chunks)
+            for answer in answers:
+                done = planned.popleft()
+                problems = self._account(done, answer)
+                yield Told(done.chunk[-1].line, export.bytes_read, problems, summary)
+
+    def _dry(self, chunks: Iterable[Sequence[Request]]) -> Iterator[list[Result | Refusal]]:
+        for requests in chunks:
+            yield self._executor.execute(requests, dry_run=True)
+
+    def _planned(self, export: ExportFile, planned: deque[_Planned]) -> Iterator[Sequence[Request]]:
+        """The requests of one chunk after the other; what is needed to account for the answers waits in `planned`."""
+        for chunk in _chunks(export.rows(self._summary.source, self._summary.kind, self._share)):
+            rows = [r for r in chunk if isinstance(r, Row)]
+            fresh = self._not_taken(rows)
+            planned.append(_Planned(chunk, rows, len(rows) - len(fresh), self._plan(fresh)))
+            yield planned[-1].plan.requests
+
+    def _account(self, done: _Planned, answers: list[Result | Refusal]) -> list[Problem]:
+        """Count what became of the chunk's rows; the problems with them, in the order of the file."""
+        summary, plan = self._summary, done.plan
+        problems = [r for r in done.chunk if isinstance(r, Problem)] + plan.problems
+        for row, request, answer in zip(plan.rows, plan.requests, answers, strict=True):
+            if isinstance(answer, Refusal):
+                problems.append(self._refused(row, request, answer))
+            else:
+                self._count(answer)
+        self._named.update([row.cells[0] for row in done.rows])
+        summary.rows += len(done.chunk)
+        summary.already_there += done.already_there
+        summary.ignored += plan.ignored
+        summary.deals = len(self._named)
+        errors = sum(problem.level == "error" for problem in problems)
+        summary.bad += errors
+        summary.warnings += len(problems) - errors
+        if problems:
+            gc.collect(0)
+        return sorted(problems, key=lambda problem: problem.line)
+
+    def _not_taken(self, rows: list[Row]) -> list[Row]:
+        """Rows of an earlier import must not even be planned: the deal has moved on since.
+
+        Nor must rows whose id the file names twice. The chunk before may not be in the ledger yet, and in a dry
+        run no chunk ever is.
+        """
+        keys = [row.key for row in rows]
+        known = {
+            key for (key,) in self._connection.run(lambda conn: conn.execute(_IN_LEDGER, [keys]).fetchall())
+        }
+        before = self._on_their_way
+        fresh = dict(zip(reversed(keys), reversed(rows), strict=True))  # of two rows with one id, the first
+        here = set(fresh)
+        taken = (known | before) & here
+        self._on_their_way = before | here if self._summary.dry_run else here - taken
+        if not taken and len(fresh) == len(rows):
+            return rows
+        return [row for row in rows if fresh[row.key] is row and row.key not in taken]
+
+    def _plan(self, rows: list[Row]) -> Plan:
+        if isinstance(self._planner, HistoryPlanner) and rows:
+            self._look_up(rows, self._planner.places)
+            self._look_up_accounts(self._planner.opener, rows)
+        return self._planner.plan(rows, self._connection.now())
+
+    def _look_up(self, rows: list[Row], places: dict[UUID, Place]) -> None:
+        """Where the deals stand that the log has and this import has not touched yet."""
+        missing = set()
+        for deal in {row.cells[0] for row in rows}:
+            with suppress(BadRow):  # planning reports it
+                deal_id = self._source.deal_id(deal)
+                if deal_id not in places:
+                    missing.add(deal_id)
+        if missing:
+            streams = self._executor.streams(missing)
+            places.update((i, Place.of(stream)) for i, stream in streams.items() if stream.version)
+
+    def _look_up_accounts(self, opener: Opener, rows: list[Row]) -> None:
+        """Which of the accounts that the rows may open are open already."""
+        if missing := opener.accounts_of(rows):
+            streams = self._executor.streams(missing)
+            opener.accounts.update(i for i, stream in streams.items() if stream.version)
+
+    def _count(self, answer: Result) -> None:
+        summary = self._summary
+        if not summary.dry_run:
+            summary.position = max(summary.position, answer.position)
+        if answer.repeated:  # another import of the same rows was quicker
+            summary.already_there += 1
+        for item in answer.items:
+            summary.events += len(item.event_ids)
+            summary.opened += item.command == "open-deal"
+
+    def _refused(self, row: Row, request: Request, refusal: Refusal) -> Problem:
+        """A refusal that planning did not foresee: where the deal stands is not what we believed."""
+        if isinstance(self._planner, HistoryPlanner) and not self._summary.dry_run:
+            self._planner.places.pop(self._source.deal_id(row.deal), None)
+            self._planner.opener.accounts.difference_update(
+                command.account_id for command in request.commands if isinstance(command, OpenAccount)
+            )
+        if isinstance(refusal, UnknownDeal):
+            message = f"there is no deal {row.deal} of {self._source.name}; import its history first"
+        else:
+            message = refusal.detail.rstrip(".") + (
+                f"; accepted: {refusal.accepted}" if refusal.accepted else ""
+            )
+        return Problem(row.line, "error", refusal.code, row.deal, message)
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Rows make many objects and no cycles but those of refusals, which one look per chunk finds.
+
+    Looking all the time, as Python does by itself, takes a third of an import.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _chunks(rows: Iterable[Row | Problem]) -> Iterator[list[Row | Problem]]:
+    """Chunks of rows; those of one deal and moment stay together, for together they may open the deal."""
+    rows = iter(rows)
+    chunk = list(islice(rows, CHUNK))
+    while chunk:
+        following: list[Row | Problem] = []
+        for row in rows:
+            last = chunk[-1]
+            if (
+                len(chunk) < CHUNK + _TOGETHER
+                and isinstance(last, Row)
+                and isinstance(row, Row)
+                and row.moment == last.moment
+            ):
+                chunk.append(row)
+            else:
+                following.append(row)
+                break
+        yield chunk
+        following.extend(islice(rows, CHUNK - len(following)))
+        chunk = following
+
+
+def _first_values(job: Job, history: History, share: Share) -> FirstValues:
+    """Per deal and field the old value of its first change, if the mapping says that openings do not tell."""
+    found: FirstValues = {}
+    if history.opening == "look_ahead":
+        told_by_change = {f for f, meaning in history.fields.items() if meaning not in ("created", "ignore")}
+        with open_export(job.file, job.mapping.file, history.columns.names()) as export:
+            for _, cells in export.records():
+                if not isinstance(cells, Problem) and cells[3] in told_by_change and share.has(cells[0]):
+                    found.setdefault((cells[0], cells[3]), cells[4])
+    return found
