@@ -50,8 +50,9 @@ bench: install ## measure against the peers, in this run, on this machine
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 .PHONY: soak
-soak: install ## the slow tests alone: faults, kills, long load (ARGS as for test)
-	@$(BIN)/python -m pytest -m slow --timeout=7200 $(ARGS)
+soak: install ## schedules of faults against the running program (SEEDS=0-499; stopped, it goes on)
+	@mkdir -p build
+	@$(BIN)/python -m tests.soak --seeds $(or $(SEEDS),0-499) --results build/soak.jsonl $(ARGS)
 
 .PHONY: format
 format: install ## rewrite the code the way check wants it

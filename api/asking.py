@@ -13,6 +13,7 @@ from api import queries_sales as sales
 from api.actor import verified_actor
 from api.body import checked_params
 from api.refusals import InvalidParameters, NotYetVisible
+from api.what_if import what_if
 from domain.event import Actor
 from infra.readers import Readers
 
@@ -50,6 +51,7 @@ class QueryRoute(NamedTuple):
 
 
 ROUTES = (
+    QueryRoute("/v1/playbook", sales.playbook),
     QueryRoute("/v1/funnels", queries.funnels),
     QueryRoute("/v1/funnels/{funnel}", queries.funnel),
     QueryRoute("/v1/macro-stages", queries.rollup),
@@ -81,6 +83,7 @@ ROUTES = (
     QueryRoute("/v1/funnels/{funnel}/rate-sets", forecasts.rate_sets),
     QueryRoute("/v1/recalibrations", recalibrations.recalibrations),
     QueryRoute("/v1/recalibrations/{recalibration_id}", recalibrations.recalibration),
+    QueryRoute("/v1/funnels/{funnel}/what-if", what_if),
     QueryRoute("/v1/organisation", forecasts.organisation),
     QueryRoute("/v1/projections", queries.projections),
     QueryRoute("/v1/log", queries.log),

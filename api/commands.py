@@ -46,8 +46,8 @@ class CommandRoute(NamedTuple):
 
     @property
     def needs_version(self) -> bool:
-        """Whether `If-Match` must be sent: one stream of many may have been changed by somebody else."""
-        return self.id_in_path is not None
+        """Whether `If-Match` must be sent: somebody else may have changed the stream, or the value that is replaced."""
+        return self.id_in_path is not None or self.command.REPLACES
 
     def require_role(self, actor: Actor) -> None:
         """Raises NotAllowed."""

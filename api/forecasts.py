@@ -34,7 +34,7 @@ _YEARS = range(1901, 2200)
 
 def forecast(conn: Connection, params: p.ForecastParams, viewer: Actor) -> Forecast:
     """F2, F1 as far as the viewer may see it, and what is won, of a period: in total, by stage, owner and team."""
-    at, asked = _period(conn, params)
+    at, asked = period_of(conn, params)
     what_if = None
     if params.rate_set is not None:
         sets = {each.number: each for each in rates.rate_sets(conn, params.funnel)}
@@ -46,14 +46,14 @@ def forecast(conn: Connection, params: p.ForecastParams, viewer: Actor) -> Forec
             )
         what_if = sets[params.rate_set]
     return forecasting.forecast(
-        conn, at, asked, _sight(conn, viewer), owner=params.owner, team=params.team, what_if=what_if
+        conn, at, asked, sight_of(conn, viewer), owner=params.owner, team=params.team, what_if=what_if
     )
 
 
 def forecast_weeks(conn: Connection, params: p.ForecastWeeksParams, viewer: Actor) -> ForecastWeeks:
     """The forecast of a period at the end of each of the last weeks before its close, as it was shown then."""
-    at, asked = _period(conn, params)
-    return weeks.forecast_weeks(conn, at, asked, _sight(conn, viewer), owner=params.owner, team=params.team)
+    at, asked = period_of(conn, params)
+    return weeks.forecast_weeks(conn, at, asked, sight_of(conn, viewer), owner=params.owner, team=params.team)
 
 
 def forecast_accuracy(conn: Connection, params: p.ForecastAccuracyParams, viewer: Actor) -> ForecastAccuracy:
@@ -64,7 +64,7 @@ def forecast_accuracy(conn: Connection, params: p.ForecastAccuracyParams, viewer
             f"The funnel {params.funnel!r} is undated; its forecasts are for no month.", field="funnel"
         )
     months = _checked(lambda: weeks.months_over(at, params.from_month, params.to_month), "from_month")
-    return weeks.forecast_accuracy(conn, at, months, _sight(conn, viewer))
+    return weeks.forecast_accuracy(conn, at, months, sight_of(conn, viewer))
 
 
 class AuditPage(msgspec.Struct, frozen=True):
@@ -83,7 +83,7 @@ def forecast_audit(conn: Connection, params: p.ForecastAuditParams, viewer: Acto
     found = audit_page.forecast_audit(
         conn,
         Asked(params.funnel, params.month, params.deal, params.manager),
-        _sight(conn, viewer),
+        sight_of(conn, viewer),
         as_of=now(conn),
         newest_first=params.order == "desc",
         after=place[0] if place else None,
@@ -115,12 +115,12 @@ def organisation(conn: Connection, params: p.OrganisationParams) -> Organisation
     return organisation_history.organisation(conn, as_of=moment_of(conn, params), known_at=params.known_at)
 
 
-def _sight(conn: Connection, viewer: Actor) -> Sight:
+def sight_of(conn: Connection, viewer: Actor) -> Sight:
     """What the viewer may see of F1 as the organisation is today, whatever moment is asked about."""
     return forecast_sight(viewer, organisation_at(conn), stints_of(conn, persons(viewer)))
 
 
-def _period(conn: Connection, params: p.PeriodParams) -> tuple[Then, Horizon]:
+def period_of(conn: Connection, params: p.PeriodParams) -> tuple[Then, Horizon]:
     given = [name for name in ("month", "quarter", "year") if getattr(params, name) is not None]
     if len(given) > 1:
         raise InvalidParameters(

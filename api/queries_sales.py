@@ -10,7 +10,10 @@ import msgspec
 from api import params_sales as p
 from api.asked import Connection, beyond, filters_of, moment_of, now, page_of, position_of
 from api.cursor import place_of
-from api.params import OneDeal
+from api.params import NoParams, OneDeal
+from domain.playbook import EMPTY, STREAM_ID, Checklist, Funnel, Grades, Playbook
+from domain.relations import AttitudeStrategy, DepthRules
+from infra.streams import load_streams
 from projections import (
     accounts as account_list,
 )
@@ -247,6 +250,58 @@ def account(conn: Connection, params: p.OneAccount) -> AccountDetails:
     Raises UnknownAccount.
     """
     return account_list.account(conn, params.account_id, as_of=now(conn))
+
+
+class FunnelRules(msgspec.Struct, frozen=True):
+    """A funnel, its grades, what its stages ask for, and the number of its rate set in force; null where none is."""
+
+    funnel: Funnel
+    grades: Grades | None
+    checklists: dict[str, Checklist]
+    rate_set: int | None
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """Everything the company sells by, at its defaults where nothing was set; `version` is for `If-Match`."""
+
+    version: int
+    currency: str | None
+    time_zone: str
+    fiscal_year_start: int
+    depth_rules: DepthRules
+    no_inside_source_factor: Decimal
+    cohort_window_weeks: int
+    locked_months: tuple[str, ...]
+    strategies: list[AttitudeStrategy]
+    funnels: list[FunnelRules]
+
+
+def playbook(conn: Connection, params: NoParams) -> Rules:  # noqa: ARG001 -- asked like all
+    """The whole playbook in force: calendar, funnels, grades, checklists, and the rules about people and figures."""
+    stream = load_streams(conn, [STREAM_ID])[STREAM_ID]
+    book: Playbook = stream.state or EMPTY
+    at = now(conn)
+    funnels = [
+        FunnelRules(
+            funnel,
+            book.grades.get(key),
+            book.checklists.get(key, {}),
+            rates.number if (rates := book.rate_set(key, at)) else None,
+        )
+        for key, funnel in book.funnels.items()
+    ]
+    return Rules(
+        stream.version,
+        book.currency,
+        book.time_zone,
+        book.fiscal_year_start,
+        book.depth_rules,
+        book.no_inside_source_factor,
+        book.cohort_window_weeks,
+        tuple(sorted(book.locked_months)),
+        list(book.strategies),
+        funnels,
+    )
 
 
 def _at(conn: Connection, params: p.FunnelAtParams, place: tuple[Any, ...] | None = None) -> dict[str, Any]:

@@ -132,6 +132,8 @@ class Command(BaseModel):
 
     CREATES: ClassVar[bool] = False
     """Whether it opens a new stream."""
+    REPLACES: ClassVar[bool] = False
+    """Whether it replaces a whole value, so that who gives it must have seen the one before."""
     MINTS: ClassVar[str | None] = None
     """The field with the id of what it brings into being; a fresh one where it came without."""
     ALLOWED: ClassVar[frozenset[Role]]

@@ -55,6 +55,23 @@ class Comparison(msgspec.Struct, frozen=True):
     no_inside_source_factor: Decimal = MAX_FACTOR
 
 
+class Variant(msgspec.Struct, frozen=True):
+    """Other rules than those of the formula, for a what-if: each number in the place of the formula's own.
+
+    `without` are gates that are not applied, as if their conditions never held; without an assessment or any strength
+    there is nothing to compute, whatever the gates. `factor` takes the place of the inputs' no-inside-source factor.
+    """
+
+    without: frozenset[Gate] = frozenset()
+    best_ranks: int = BEST_RANKS
+    rivals_counted: int = RIVALS_COUNTED
+    no_decision_strength: Decimal = NO_DECISION_STRENGTH
+    factor: Decimal | None = None
+
+
+AS_DEFINED = Variant()
+
+
 class Rival(msgspec.Struct, frozen=True):
     """Somebody we share the chance with; `key` names a competitor. Strength 0 to 10, rounded to 4 places."""
 
@@ -81,8 +98,8 @@ class WinRate(msgspec.Struct, frozen=True):
     formula: str = FORMULA
 
 
-def win_rate(comparison: Comparison) -> WinRate:
-    """The win rate of a deal by formula `share/1`.
+def win_rate(comparison: Comparison, variant: Variant = AS_DEFINED) -> WinRate:
+    """The win rate of a deal by formula `share/1`, or by a variant of it, which the formula's name then says.
 
     A competitor of whom something is unknown is not assessed: it neither ranks nor counts as a rival. Of
     equally strong rivals the one whose key sorts first is named; the value is the same.
@@ -90,11 +107,13 @@ def win_rate(comparison: Comparison) -> WinRate:
     Raises ValueError for a score outside 0 to 10, a factor outside 0 < f <= 0.7, a competitor given twice, and
     a sole source confirmed while competitors are active.
     """
+    if variant.factor is not None:
+        comparison = msgspec.structs.replace(comparison, no_inside_source_factor=variant.factor)
     _check(comparison)
     ours = _strength(comparison.us)
     assessed = [(s, c.key) for c in comparison.competitors if (s := _strength(c.assessment)) is not None]
     rank = None if ours is None else 1 + sum(theirs > ours for theirs, _ in assessed)
-    rivals = _rivals(comparison, ours, sorted(assessed, key=lambda rival: (-rival[0], rival[1])))
+    rivals = _rivals(comparison, ours, sorted(assessed, key=lambda rival: (-rival[0], rival[1])), variant)
     against = sum((strength for _, strength, _ in rivals), Fraction(0))
 
     gates: list[Gate] = []
@@ -102,12 +121,13 @@ def win_rate(comparison: Comparison) -> WinRate:
         gates.append("no_compelling_event")
     if ours is None:
         gates.append("missing_assessment")
-    if rank is not None and rank > BEST_RANKS:
+    if rank is not None and rank > variant.best_ranks:
         gates.append("not_in_top_three")
     if ours is not None and ours + against == 0:
         gates.append("no_strength")
     if not comparison.inside_source:
         gates.append("no_inside_source")
+    gates = [gate for gate in gates if gate not in variant.without or gate in _NOTHING_TO_COMPUTE]
 
     status, value = _decide(gates, ours, against, comparison.no_inside_source_factor)
     return WinRate(
@@ -118,7 +138,11 @@ def win_rate(comparison: Comparison) -> WinRate:
         rank=rank,
         rivals=tuple(Rival(kind, rounded(strength, PLACES), key) for kind, strength, key in rivals),
         inputs=comparison,
+        formula=FORMULA if variant == AS_DEFINED else f"{FORMULA} varied",
     )
+
+
+_NOTHING_TO_COMPUTE: frozenset[Gate] = frozenset({"missing_assessment", "no_strength"})
 
 
 def _decide(
@@ -137,12 +161,15 @@ def _decide(
 
 
 def _rivals(
-    comparison: Comparison, ours: Fraction | None, strongest_first: Sequence[tuple[Fraction, str]]
+    comparison: Comparison,
+    ours: Fraction | None,
+    strongest_first: Sequence[tuple[Fraction, str]],
+    variant: Variant,
 ) -> list[tuple[RivalKind, Fraction, str | None]]:
     if comparison.sole_source:
-        return [("no_decision", Fraction(NO_DECISION_STRENGTH), None)]
+        return [("no_decision", Fraction(variant.no_decision_strength), None)]
     if strongest_first:
-        return [("competitor", strength, key) for strength, key in strongest_first[:RIVALS_COUNTED]]
+        return [("competitor", strength, key) for strength, key in strongest_first[: variant.rivals_counted]]
     return [] if ours is None else [("unknown_rival", ours, None)]
 
 

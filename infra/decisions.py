@@ -36,9 +36,7 @@ class Step(msgspec.Struct, frozen=True):
         """What became of the command whose events stand after this position."""
         command, events, stream = self.command, self.event_ids, self.stream
         ids = {name: getattr(command, name) for name in command.id_fields()}
-        return ItemResult(
-            command.command_name(), stream.id, stream.version, after + len(events), events, ids
-        )
+        return ItemResult(command.command_name(), stream.id, stream.version, after + len(events), events, ids)
 
 
 class Decision(msgspec.Struct):

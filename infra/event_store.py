@@ -108,9 +108,9 @@ Outcome = Appended | Repeated | Reused | Imported | Moved
 
 _HEAD = "SELECT log_id, epoch, position, recorded_at FROM dealtrace.log_head"
 _VERSIONS = """
-SELECT id, coalesce((SELECT max(originator_version) FROM dealtrace.events WHERE originator_id = id), 0),
-  clock_timestamp()
-FROM unnest(%b::uuid[]) AS id"""
+SELECT clock_timestamp(), array(
+  SELECT coalesce((SELECT max(originator_version) FROM dealtrace.events WHERE originator_id = id), 0)
+  FROM unnest(%b::uuid[]) WITH ORDINALITY AS wanted(id, place) ORDER BY place)"""
 _REMEMBERED = """
 SELECT r.actor_id, r.command_id, r.request_digest, r.result
 FROM dealtrace.command_results r JOIN unnest(%b::text[], %b::text[]) AS w(actor_id, command_id)
@@ -183,7 +183,10 @@ class _Group:
         after_lost_reply: bool,
     ) -> None:
         self._conn = conn
-        streams = list({stream for unit in units for stream in unit.stands_on})
+        stood_on: dict[UUID, int] = {}
+        for unit in units:
+            stood_on.update(unit.stands_on)
+        streams = list(stood_on)
         memories = [unit.remember for unit in units if unit.remember]
         rows = [unit.row.row_key for unit in units if unit.row]
         head = conn.execute(_HEAD + " FOR UPDATE")
@@ -197,18 +200,19 @@ class _Group:
         ours = conn.execute(_OURS, sent) if firsts else None
         pipeline.sync()  # so that the server knows it is our turn: it cuts us off if we hang now
         self._head = Head(*head.fetchall()[0])
-        found = versions.fetchall()
-        self._versions: dict[UUID, int] = {stream_id: version for stream_id, version, _ in found}
+        [(clock, present)] = versions.fetchall()
+        # By the numbers that the ids are: these are hashed several times per event, and quicker than ids.
+        self._versions = {stream_id.int: version for stream_id, version in zip(streams, present, strict=True)}
         # The clock is read behind the lock, not before the wait for it.
-        self._recorded_at = max(found[0][2], self._head.recorded_at)
+        self._recorded_at = max(clock, self._head.recorded_at)
         self._remembered: dict[tuple[str, str], tuple[bytes, bytes]] = {
             (a, c): (digest, result) for a, c, digest, result in (remembered.fetchall() if remembered else ())
         }
         self._key: bytes = key.fetchall()[0][0] if key else b""
-        self._ledger: dict[UUID, int] = dict(ledger.fetchall()) if ledger else {}
+        self._ledger = {key.int: position for key, position in (ledger.fetchall() if ledger else ())}
         self._ours = {state: (position, at) for _, position, at, state in ours.fetchall()} if ours else {}
         self._position = self._head.position
-        self._doubted = set(doubted)
+        self._doubted = {stream_id.int for stream_id in doubted}
         self._events: list[NewEvent] = []
         self._results: list[tuple[Remember, bytes]] = []
         self._rows: list[tuple[LedgerRow, int]] = []
@@ -222,30 +226,30 @@ class _Group:
         """
         outcome = self._judge(unit)
         if not isinstance(outcome, Appended):
-            self._doubted.update(event.stream_id for event in unit.events)
+            self._doubted.update(event.stream_id.int for event in unit.events)
         return outcome
 
     def _judge(self, unit: Unit) -> Outcome:
-        if unit.events and unit.events[0].state in self._ours:
+        if self._ours and unit.events and unit.events[0].state in self._ours:
             position, recorded_at = self._ours[unit.events[0].state]
             return Appended(position - 1, recorded_at)
         if unit.remember is not None:
             known = self._remembered.get((unit.remember.actor_id, unit.remember.command_id))
             if known is not None:
                 return Repeated(known[1]) if known[0] == self._keyed(unit.remember) else Reused()
-        if unit.row is not None and unit.row.row_key in self._ledger:
-            return Imported(self._ledger[unit.row.row_key])
-        moved = tuple(
-            s for s, version in unit.stands_on.items() if s in self._doubted or self._versions[s] != version
-        )
-        if moved:
-            return Moved(moved)
-        return self._take(unit)
+        if unit.row is not None and unit.row.row_key.int in self._ledger:
+            return Imported(self._ledger[unit.row.row_key.int])
+        moved, versions, doubted = [], self._versions, self._doubted
+        for stream_id, version in unit.stands_on.items():
+            number = stream_id.int
+            if versions[number] != version or number in doubted:
+                moved.append(stream_id)
+        return Moved(tuple(moved)) if moved else self._take(unit)
 
     def _take(self, unit: Unit) -> Appended:
         after = self._position
         for event in unit.events:
-            self._versions[event.stream_id] = event.version
+            self._versions[event.stream_id.int] = event.version
         self._position += len(unit.events)
         self._events.extend(unit.events)
         self._texts.extend(unit.texts)
@@ -256,7 +260,7 @@ class _Group:
             self._remembered[same] = self._keyed(unit.remember), result
         if unit.row is not None and unit.result is not None:
             self._rows.append((unit.row, self._position))
-            self._ledger[unit.row.row_key] = self._position
+            self._ledger[unit.row.row_key.int] = self._position
         return Appended(after, self._recorded_at)
 
     def _keyed(self, memory: Remember) -> bytes:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from uuid import UUID
 
 import msgspec
@@ -27,6 +28,7 @@ from infra.streams import KnownStreams, load_streams
 
 ATTEMPTS = 12
 """How often a command is decided anew because other writers were quicker."""
+_FEW = 200
 CACHED_STREAMS = 25_000
 """How many streams are remembered, and at most twice as many."""
 
@@ -75,20 +77,24 @@ class Executor:
             answers, _ = self._settle_all(decided, outcomes, dry_run)
         return answers
 
-    def execute_all(self, groups: Iterable[Sequence[Request]]) -> Iterator[list[Result | Refusal]]:
+    def execute_all(self, groups: Iterable[Iterable[Request]]) -> Iterator[list[Result | Refusal]]:
         """The answers of each group, in order, as `execute` gives them.
 
         While one group is being appended the next one is taken and decided, as if the first will succeed. What
-        turns out otherwise is decided again, as always when a stream has moved.
+        turns out otherwise is decided again, as always when a stream has moved. Of a group that makes its requests
+        one by one a few are taken and decided at a time, while they are in the processor's cache.
         """
         with (
             ThreadPoolExecutor(1, thread_name_prefix="append") as background,
             self._unless_it_fails() as decided,
         ):
             flying: tuple[list[Decision], Future[list[Outcome]]] | None = None
-            for requests in groups:
-                ahead = self._decide([self._with_ids(request) for request in requests], dry_run=False)
-                decided.extend(ahead)
+            for group in groups:
+                ahead: list[Decision] = []
+                taking = iter(group)
+                while few := [self._with_ids(request) for request in islice(taking, _FEW)]:
+                    ahead += self._decide(few, dry_run=False)
+                    decided.extend(ahead[-len(few) :])
                 if flying is None:
                     flying = ahead, background.submit(self._append, ahead)
                     continue

@@ -26,7 +26,7 @@ from projections.organisation import organisation_at
 from projections.playbook import PROJECTION as PLAYBOOK
 from projections.playbook import funnel_at, settings_at, stages_at
 from projections.rate_sets import PROJECTION as RATE_SETS
-from projections.rate_sets import AdoptedRateSet, Rates
+from projections.rate_sets import Rates, RateTable
 
 
 def reflected(conn: Connection[Any]) -> int:
@@ -57,7 +57,7 @@ class Then(msgspec.Struct, frozen=True):
         """The team of an owner, None for nobody's deals and for people of no team."""
         return self.org.team_of.get(owner) if owner is not None else None
 
-    def rates(self, chosen: AdoptedRateSet | None) -> Rates:
+    def rates(self, chosen: RateTable | None) -> Rates:
         """What a rate set gives to the deals of the funnel."""
         return Rates(chosen, self.stall_after_days)
 

@@ -21,7 +21,7 @@ from domain.money import plain
 from projections.forecast_cells import open_cells, won_cells
 from projections.forecast_rows import Horizon, Then, reflected
 from projections.organisation import members, team_and_below
-from projections.rate_sets import AdoptedRateSet, in_force, rate_sets
+from projections.rate_sets import RateTable, in_force, rate_sets
 
 Hidden = str | UnsetType | None
 """An amount of F1: missing for those who never see F1, null where the viewer may not see a deal that is in it."""
@@ -102,10 +102,10 @@ def forecast(
     *,
     owner: str | None = None,
     team: str | None = None,
-    what_if: AdoptedRateSet | None = None,
+    what_if: RateTable | None = None,
 ) -> Forecast:
     """The table of the period with its lists. `what_if` is a rate set to take instead of the one in force."""
-    chosen = what_if or in_force(rate_sets(conn, at.funnel.key), at.as_of, at.known_at)
+    chosen: RateTable | None = what_if or in_force(rate_sets(conn, at.funnel.key), at.as_of, at.known_at)
     owners = people_asked(at, owner, team)
     open_ = open_cells(conn, at, asked, at.rates(chosen), sight, owners)
     won = won_cells(conn, at, asked.period, owners)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
@@ -125,10 +125,19 @@ def rate_set_in_force(
     return in_force(rate_sets(conn, funnel, known_at), as_of, known_at)
 
 
+class RateTable(Protocol):
+    """Stage win rates: an adopted set with its number, or some that are only tried, with none."""
+
+    @property
+    def number(self) -> int | None: ...
+    @property
+    def rates(self) -> tuple[StageRate, ...]: ...
+
+
 class Rates:
     """What a rate set gives to a deal, by its stage and the age of its open visit."""
 
-    def __init__(self, chosen: AdoptedRateSet | None, stall_after_days: dict[str, int]) -> None:
+    def __init__(self, chosen: RateTable | None, stall_after_days: dict[str, int]) -> None:
         self._rates = {(r.stage, r.age): r.rate for r in chosen.rates} if chosen else {}
         self._stall_after = {s: d * _DAY_SECONDS for s, d in stall_after_days.items()}
 

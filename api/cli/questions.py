@@ -14,6 +14,8 @@ from api.cli.actions import WHO, RoleName, logged_in
 from api.cli.data import ask, body
 from api.cli.options import option, verb_taking
 from api.cli.terminal import Format, show
+from api.what_if import what_if
+from api.what_if_params import WhatIfParams
 from domain.event import Actor
 
 
@@ -78,10 +80,12 @@ QUESTIONS = (
         pf.ForecastAuditParams,
         "--funnel tas_plus --month 2026-03 --role auditor",
     ),
+    Question("what-if", what_if, WhatIfParams, "--funnel tas_plus --week 2026-W10 --rates 2"),
     Question("rate-sets", forecasts.rate_sets, pf.RateSetsParams, "--funnel tas_plus"),
     Question(
         "organisation", forecasts.organisation, pf.OrganisationParams, "--as-of 2026-01-31T23:00:00+01:00"
     ),
+    Question("playbook", sales.playbook, p.NoParams, "--format json"),
     Question("funnels", queries.funnels, p.NoParams, "--format json"),
 )
 

@@ -119,7 +119,7 @@ def write_report(
             raise _unknown(error) from None
     try:
         with out.open("x", encoding="utf-8") as file:
-            file.write(report(found))
+            file.write(report(found, managers=True))  # whoever reaches the database
     except FileExistsError:
         raise Failure(f"{out} exists already.", "another --out", USAGE) from None
     note(f"Wrote {out}.")

@@ -74,6 +74,8 @@ def _is_zone(name: str) -> str:
 class SetCalendar(PlaybookCommand):
     """Set the time zone of weeks and periods and the first month of the fiscal year."""
 
+    REPLACES: ClassVar[bool] = True
+
     time_zone: Annotated[str, Field(max_length=100), AfterValidator(_is_zone)]
     fiscal_year_start: Annotated[int, Field(ge=1, le=12)] = 1
 

@@ -58,6 +58,8 @@ def _distinct(items: tuple[ItemInput, ...]) -> tuple[ItemInput, ...]:
 class SetChecklist(FunnelCommand):
     """Set what a stage asks for, the whole list at once."""
 
+    REPLACES: ClassVar[bool] = True
+
     stage: Key
     items: Annotated[tuple[ItemInput, ...], Field(max_length=50), AfterValidator(_distinct)]
     review_required: Annotated[

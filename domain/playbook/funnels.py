@@ -110,6 +110,8 @@ class DefineFunnel(FunnelCommand):
 class ReviseFunnel(FunnelCommand):
     """Replace a funnel's definition. Stages may be added, relabelled and reordered, not removed."""
 
+    REPLACES: ClassVar[bool] = True
+
     label: NamesInput
     dated: bool = True
     stages: Stages

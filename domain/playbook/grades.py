@@ -70,6 +70,8 @@ def _bands(grades: tuple[GradeInput, ...]) -> tuple[GradeInput, ...]:
 class SetGrades(FunnelCommand):
     """Set the grades of a funnel, all of them at once; none lets its deals move freely."""
 
+    REPLACES: ClassVar[bool] = True
+
     grades: Annotated[tuple[GradeInput, ...], Field(max_length=5), AfterValidator(_bands)]
     fast_track: Annotated[Key | None, Field(description="The stage that C and D may jump to.")] = None
 

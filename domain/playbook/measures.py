@@ -49,11 +49,15 @@ def evolve(playbook: Playbook | None, event: Event) -> Playbook:
 class SetInsideSourceFactor(PlaybookCommand):
     """Set what a win rate without an inside source is multiplied by: above 0, at most 0.7."""
 
+    REPLACES: ClassVar[bool] = True
+
     factor: Annotated[Decimal, Field(gt=0, le=MAX_FACTOR, decimal_places=4, examples=["0.7"])]
 
 
 class SetCohortWindow(PlaybookCommand):
     """Set how many weeks a cohort looks back while fewer than five deals were won in twelve months."""
+
+    REPLACES: ClassVar[bool] = True
 
     weeks: Annotated[int, Field(ge=1, le=520)]
 

@@ -50,6 +50,8 @@ Count = Annotated[int, Field(ge=1, le=1000)]
 class SetDepthRules(PlaybookCommand):
     """Set which kinds of activity count as interaction, and from how many contacts on it goes how deep."""
 
+    REPLACES: ClassVar[bool] = True
+
     two_way: Kinds
     face_to_face: Annotated[Kinds, Field(description="Kinds that are face to face; two-way kinds, too.")]
     window_days: Days = 180
@@ -68,6 +70,8 @@ class SetDepthRules(PlaybookCommand):
 
 class SetStrategies(PlaybookCommand):
     """Set the relationship strategy that each attitude suggests. Strategies chosen by hand stay."""
+
+    REPLACES: ClassVar[bool] = True
 
     strongly_positive: Strategy
     positive: Strategy

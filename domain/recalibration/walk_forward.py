@@ -2,7 +2,7 @@
 
 A deal still open at the cut-off has no outcome yet. Leaving it out would favour forecasts that are too high,
 since the slow are left: on target T1 it stands with its expectation under one reference for all candidates,
-and a week is scored once half of its amount is decided. On T2 the month is over or the row is left out.
+and a week is scored once half of its amount is decided. On T2 rows are scored once their month is over.
 """
 
 from collections.abc import Sequence
@@ -157,11 +157,13 @@ def _outcomes(sample: Sample) -> Floats:
 
 
 def _scored_weeks(sample: Sample) -> Flags:
+    if sample.target is Target.IN_PERIOD:
+        # Of a month that goes on only the lost and the quick are resolved: nothing could be forecast of them.
+        return month_bounds(sample.rows.close_month, sample.tz)[1] <= sample.cutoff
     week = np.searchsorted(sample.weeks, sample.rows.at)
     everything = add_up(week, sample.rows.amount, len(sample.weeks))
     decided = add_up(week, sample.rows.amount * sample.resolved, len(sample.weeks))
-    mature = decided >= LEAST_RESOLVED * everything
-    return mature[week] if sample.target is Target.EVENTUALLY else sample.resolved
+    return (decided >= LEAST_RESOLVED * everything)[week]
 
 
 def _without_gaps(fitted: Fitted, rows: Landmarks, known: Sample) -> Floats:

@@ -134,7 +134,7 @@ class _JsonDumper(Dumper):
 
     format = Format.BINARY
     oid = adapters.types["json"].oid
-    dump = staticmethod(_encode)
+    dump = staticmethod(_encode)  # type: ignore[assignment]  # without a frame of Python's between
 
 
 @cache

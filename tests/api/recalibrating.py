@@ -3,8 +3,8 @@
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def asked(service: Api, body: dict[str, Any], **headers: str) -> dict[str, Any]:
     return said
 
 
-def events(service: Api, recalibration: str, after: int = 0) -> Iterator[dict[str, Any]]:
+def events(service: Api, recalibration: str, after: int = 0) -> Generator[dict[str, Any]]:
     """What is told about it, to the end of the stream."""
     address = f"/v1/recalibrations/{recalibration}/events"
     headers = service.actor | ({"Last-Event-ID": str(after)} if after else {})
@@ -59,11 +59,15 @@ def done(service: Api, recalibration: str) -> dict[str, Any]:
     return said
 
 
-@contextmanager
-def running(service: Api, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def running(service: Api, body: dict[str, Any]) -> dict[str, Any]:
     """A recalibration that is at work."""
-    said = asked(service, body)
-    yield next(told for told in events(service, said["id"]) if told["phase"] == "Fitting")
+    return until(service, asked(service, body)["id"], "phase", "Fitting")
+
+
+def until(service: Api, recalibration: str, name: str, value: str) -> dict[str, Any]:
+    """The first thing told about it that says so."""
+    with closing(events(service, recalibration)) as told:
+        return next(one for one in told if one[name] == value)
 
 
 class Process:

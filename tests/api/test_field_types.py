@@ -99,7 +99,7 @@ def test_a_label_that_would_show_as_another_is_refused(api: Api, unchanged_log: 
     "zone", ["localtime", "posixrules", "Factory", "posix/Europe/Berlin", "../UTC", "Moon/Base"]
 )
 def test_a_time_zone_that_is_no_place_is_refused(api: Api, unchanged_log: None, zone: str) -> None:
-    body = {"commands": [{"command": "set-calendar", "time_zone": zone}]}
+    body = {"commands": [{"command": "set-calendar", "time_zone": zone, "if_match": "*"}]}
     problem(api.as_role("admin").post("/v1/commands", body), 422, "invalid-fields")
 
 

@@ -93,6 +93,7 @@ def test_managers_directors_and_auditors_see_f1_beside_f2(company: Company) -> N
 def test_a_rep_finds_no_trace_of_a_forecast_anywhere(company: Company) -> None:
     """Everything that a rep can fetch, searched for the number, its reason, and any key of F1."""
     filled = {"deal_id": company.bobs, "funnel": "tas_plus", "account_id": str(uuid4())}
+    filled["recalibration_id"] = str(uuid4())
     for actor, role in ((company.bob, "rep"), ("x", "integration")):
         who = Api(company.admin.client, company.admin.app, company.admin.database, actor, role)
         for route in ROUTES:

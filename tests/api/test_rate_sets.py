@@ -93,7 +93,7 @@ def test_a_candidate_is_adopted_and_the_history_says_on_what_evidence(
 def test_evidence_from_another_log_is_refused_whichever_way_it_comes(
     director: Api, record: dict[str, Any], small_company: Server
 ) -> None:
-    batch = {"commands": [{"command": "set-cohort-window", "weeks": 9}]}
+    batch = {"commands": [{"command": "set-cohort-window", "weeks": 9, "if_match": "*"}]}
     item = {"command": "adopt-rate-set", **by_command(record)}
     with tampered(small_company.owner_url):
         head = director.head()

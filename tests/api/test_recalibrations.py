@@ -20,6 +20,7 @@ from tests.api.recalibrating import (
     events,
     filled,
     running,
+    until,
 )
 from tests.api.test_malformed import problem
 from tests.cli.conftest import program_on
@@ -101,13 +102,14 @@ def test_who_resumes_gets_what_changed_since_and_nothing_after_the_end(
 def test_one_runs_at_a_time_and_cancelling_ends_its_process_at_once(
     service: Api, small_company: Server
 ) -> None:
-    with serve(small_company) as second, running(service, LONG) as first:
+    with serve(small_company) as second:
+        first = running(service, LONG)
         waiting = asked(second.as_role("director"), LONG)
         (process,) = children_at_work()
         cancelled = second.as_role("sales_operations").post(f"/v1/recalibrations/{first['id']}/cancel", {})
         assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
         assert [t["state"] for t in events(service, first["id"])] == ["cancelled"]
-        next_one = next(t for t in events(service, waiting["id"]) if t["state"] == "running")
+        next_one = until(service, waiting["id"], "state", "running")
         assert not process.exists()
         assert next_one["attempt"] == 1
         again = service.post(f"/v1/recalibrations/{first['id']}/cancel", {})

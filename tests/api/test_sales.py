@@ -181,7 +181,10 @@ def test_the_deal_team_is_told_as_it_is_and_as_it_was(api: Api, deal: str) -> No
     assert [(p["person"], p["department"]) for p in now["people"]] == [("erik", "service")]
     assert now["people"][0]["since"] == before["people"][0]["since"]
     assert then["people"] == before["people"]
-    assert [(p["person"], p["department"]) for p in then["people"]] == [("erik", "engineering"), ("lena", "legal")]
+    assert [(p["person"], p["department"]) for p in then["people"]] == [
+        ("erik", "engineering"),
+        ("lena", "legal"),
+    ]
 
 
 def test_what_is_not_there_is_not_found(api: Api) -> None:

@@ -120,13 +120,13 @@ def test_a_server_that_stops_ends_its_streams_and_another_one_goes_on(database: 
         with serve(database) as first:
             admin = first.as_role("admin")
             admin.post("/v1/playbook/set-currency", {"currency": "EUR"})
-            admin.post("/v1/playbook/set-inside-source-factor", {"factor": "0.5"})
+            admin.post("/v1/playbook/set-inside-source-factor", {"factor": "0.5"}, If_Match="*")
             client.base_url = first.client.base_url
             stream = Followed(Api(client, first.app, database), after=0).__enter__()
             stream.next(2)
         assert list(stream) == []  # it came to its end, not to a broken connection
     with serve(database) as second, Followed(second, Last_Event_ID=str(stream.last_id)) as again:
-        second.as_role("admin").post("/v1/playbook/set-cohort-window", {"weeks": 9})
+        second.as_role("admin").post("/v1/playbook/set-cohort-window", {"weeks": 9}, If_Match="*")
         (change,) = again.next(1)
         assert (change["topic"], change["position"]) == ("playbook.cohort_window_set", 3)
 

@@ -70,12 +70,12 @@ def rows(events: int, seed: int = 1) -> Iterator[Row]:
     rng = random.Random(seed)
     defined = decide(TAS_PLUS, None, None)[0]  # type: ignore[arg-type]
     for version, event in enumerate((defined, CurrencySet("EUR")), 1):
-        yield STREAM_ID, version, event.TOPIC, encode(meta(rng, STREAM_ID, START), event)
+        yield STREAM_ID, version, event.TOPIC, encode(meta(rng, STREAM_ID, START, schema=event.SCHEMA), event)
     written = 2
     while written < events:
         deal_id = UUID(int=rng.getrandbits(128), version=4)
         for version, (event, at) in enumerate(deal_events(rng, max(1, events // 30)), 1):
-            yield deal_id, version, event.TOPIC, encode(meta(rng, deal_id, at), event)
+            yield deal_id, version, event.TOPIC, encode(meta(rng, deal_id, at, schema=event.SCHEMA), event)
             written += 1
 
 
@@ -99,11 +99,13 @@ def write(owner_url: str, history: Iterable[Row]) -> int:
     return position
 
 
-def meta(rng: random.Random, stream_id: UUID, at: datetime, partition_key: UUID | None = None) -> Meta:
+def meta(
+    rng: random.Random, stream_id: UUID, at: datetime, partition_key: UUID | None = None, *, schema: int = 1
+) -> Meta:
     """An envelope; the partition key is the stream unless another one is given."""
     return Meta(
         event_id=UUID(int=rng.getrandbits(128), version=4),
-        schema=1,
+        schema=schema,
         partition_key=partition_key or stream_id,
         occurred_at=at,
         origin="import",

@@ -51,7 +51,7 @@ def rows(deals: int, *, compared: int = 0, seed: int = 1) -> Iterator[Row]:
     for stream, event, at in chain(_rules(), careers):
         version = versions[stream] = versions.get(stream, 0) + 1
         deal = event.deal_id if isinstance(event, ForecastSet) else None
-        yield stream, version, event.TOPIC, encode(meta(rng, stream, at, deal), event)
+        yield stream, version, event.TOPIC, encode(meta(rng, stream, at, deal, schema=event.SCHEMA), event)
 
 
 def owner(number: int) -> str:

@@ -33,7 +33,9 @@ def test_joining_twice_and_leaving_twice_change_nothing() -> None:
 
 def test_somebody_may_come_to_work_for_another_department() -> None:
     elsewhere = JoinDealTeam(deal_id=DEAL, person="erik", department="legal")
-    assert given(DEAL_OPENED, ERIK).when(elsewhere).then(DealTeamJoined("erik", "legal")).team == {"erik": "legal"}
+    assert given(DEAL_OPENED, ERIK).when(elsewhere).then(DealTeamJoined("erik", "legal")).team == {
+        "erik": "legal"
+    }
 
 
 def test_nobody_joins_a_closed_deal_but_they_may_leave_it() -> None:

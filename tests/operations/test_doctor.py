@@ -17,6 +17,7 @@ from domain.event import Recorded
 from infra.migrations import numbered
 from infra.postgres import Server, scratch_database
 from projections.deals import PROJECTION as DEALS
+from projections.engine.catalogue import catalogue
 from projections.engine.description import Out
 from projections.engine.running import run_to_head
 from tests.cli.conftest import program_on, url
@@ -69,12 +70,38 @@ def ailing(server: Server, harm: str, cure: str) -> Iterator[None]:
         rows(server, cure)
 
 
+def test_a_release_that_waits_for_its_switch(patient: Server) -> None:
+    with ailing(
+        patient,
+        "UPDATE projection.checkpoints SET state = 'ready' WHERE projection = 'deals'",
+        "UPDATE projection.checkpoints SET state = 'live' WHERE projection = 'deals'",
+    ):
+        found = examined(patient)
+        assert found["releases"].verdict == "problem"
+        assert f"deals v{catalogue()['deals'].version} is filled and waits for" in found["releases"].sentence
+        assert found["projector"].verdict == "ok"
+
+
+@pytest.mark.parametrize(("age", "verdict"), [("0 s", "ok"), ("1 hour", "warning")])
+def test_tables_that_another_release_left(patient: Server, age: str, verdict: str) -> None:
+    with ailing(
+        patient,
+        "INSERT INTO projection.checkpoints (projection, version, generation, slice, slices, log_id, epoch, state)"
+        " SELECT 'deals', 77, 1, 0, 1, log_id, epoch, 'live' FROM dealtrace.log_head;"
+        f"UPDATE dealtrace.events SET recorded_at = clock_timestamp() - interval '{age}' WHERE notification_id = 1",
+        "DELETE FROM projection.checkpoints WHERE version = 77",
+    ):
+        found = examined(patient)["releases"]
+        assert found.verdict == verdict
+        assert "deals v77 (live)" in found.sentence
+
+
 def test_a_healthy_installation_has_nothing_wrong(patient: Server) -> None:
     found = examine(environment(patient))
     assert found.verdict == "ok", found
     assert [f.check for f in found.findings] == [
         "settings", "disk", "server", "migrations", "privileges", "durability", "clock", "log", "log identity",
-        "projector", "parked deals", "completeness",
+        "projector", "releases", "parked deals", "completeness",
     ]  # fmt: skip
 
 

@@ -211,7 +211,10 @@ class _Maker:
             ),
             "attitude": (d.AssessAttitude, {"contact_id": person, "attitude": attitude, "reason": "said so"}),
             "strategy": (d.ChooseStrategy, {"contact_id": person, "strategy": ["attack", None][value % 2]}),
-            "join": (d.JoinDealTeam, {"person": "xyz"[value % 3], "department": [None, "legal", "IT"][value % 4 % 3]}),
+            "join": (
+                d.JoinDealTeam,
+                {"person": "xyz"[value % 3], "department": [None, "legal", "IT"][value % 4 % 3]},
+            ),
             "leave": (d.LeaveDealTeam, {"person": "xyz"[value % 3], "reason": "busy"}),
             "nobody": (d.RemoveDealContact, {"contact_id": person, "reason": "left"}),
         }

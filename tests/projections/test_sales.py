@@ -419,6 +419,15 @@ def test_a_checklist_tells_what_is_ticked_and_what_is_missing(playground: Playgr
 
 @few
 @seeds
+def test_the_deal_team_is_who_joined_and_did_not_leave(playground: Playground, seed: int) -> None:
+    for conn, log, as_of, known_at, _ in asked(playground, seed):
+        for deal_id, deal in Then(log, as_of, known_at).deals.items():
+            shown = deal_team(conn, deal_id, as_of=as_of, known_at=known_at)
+            assert {p.person: p.department for p in shown.people} == deal.state.team
+
+
+@few
+@seeds
 def test_the_people_of_a_deal_and_how_deep_the_interaction_goes(playground: Playground, seed: int) -> None:
     for conn, log, as_of, known_at, _ in asked(playground, seed):
         then = Then(log, as_of, known_at)

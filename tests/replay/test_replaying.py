@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,7 +21,7 @@ from projections.engine.running import run_to_head
 from projections.funnel import snapshot
 from tests.benchmarks import history
 from tests.projections.conftest import Playground
-from tests.replay.conftest import bytes_of, records_of, rows_of
+from tests.replay.conftest import Duck, bytes_of
 from tests.strategies import STAGES, histories, moments_of
 from workers.replay.running import Asked, BeyondLog, run_replay
 
@@ -135,14 +134,14 @@ def test_neither_processes_nor_ranges_change_a_byte(playground: Playground, tmp_
 @few
 @given(log=histories(min_steps=20))
 def test_what_another_program_reads_from_the_files_has_the_digests(
-    playground: Playground, duck: duckdb.DuckDBPyConnection, tmp_path: Path, log: list[Recorded]
+    playground: Playground, duck: Duck, tmp_path: Path, log: list[Recorded]
 ) -> None:
     playground.holding(log)
     run_to_head(playground.app_url)
     found = run_replay(playground.app_url, Asked(out=tmp_path, processes=1, range_events=10))
     files = {frame.frame: frame for frame in found.frames}
     for projection in chosen():
-        read = [(table, records_of(duck, tmp_path, table)) for table in projection.tables]
+        read = [(table, duck.records(tmp_path, table)) for table in projection.tables]
         (told,) = (p for p in found.projections if p.projection == projection.name)
         assert digest_of_rows(read) == told.digest == told.live
         for table, records in read:
@@ -153,13 +152,13 @@ def test_what_another_program_reads_from_the_files_has_the_digests(
 
 
 def test_every_row_stands_in_the_order_of_its_deal(
-    playground: Playground, duck: duckdb.DuckDBPyConnection, tmp_path: Path
+    playground: Playground, duck: Duck, tmp_path: Path
 ) -> None:
     playground.without_projections()
     history.fill(playground.owner_url, 1_500)
     run_replay(playground.app_url, Asked(out=tmp_path, range_events=200, processes=1))
     for frame, then in (("deal_states", "seq"), ("stage_visits", "visit"), ("landmarks", "at"), ("forecast_rows", "at")):  # fmt: skip
-        places = [(UUID(row["deal_id"]), row[then]) for row in rows_of(duck, tmp_path, frame)]
+        places = [(UUID(row["deal_id"]), row[then]) for row in duck.rows(tmp_path, frame)]
         assert len(places) > 100
         assert places == sorted(places)
 

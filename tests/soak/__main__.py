@@ -1,11 +1,15 @@
 """`make soak`: runs schedules of faults, one per seed, and says what became of each.
 
-    make soak                                500 schedules, from seed 0 on, two side by side
-    make soak SEEDS=0-19                     these
-    make soak SEEDS=17 ARGS=--keep           this one, and leave its logs
+    make soak                          seeds 0 to 499, as many side by side as there are CPUs
+    make soak SEEDS=0-19               these
+    make soak SEEDS=17 ARGS=--keep     this one again, and its logs stay
+    make soak SEEDS=17 ARGS=--plan     only what it would do
+
+Stopped, it goes on where it was as long as the code is the same.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -13,12 +17,14 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
-from tests.soak.cluster import make_template, may_mount
+from tests.soak.forks import ROOT
 from tests.soak.one import Outcome, run_schedule
 from tests.soak.schedule import schedule
+from tests.soak.template import make_template, may_mount
 
 
 def main() -> int:
@@ -27,7 +33,7 @@ def main() -> int:
     parser.add_argument("--seeds", default="0-499", help="such as 0-19 or 3,17 (default: 0-499)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="schedules side by side")
     parser.add_argument("--keep", action="store_true", help="leave the logs of each run, and say where")
-    parser.add_argument("--resume", type=Path, metavar="FILE", help="keep results here, leave out what passed")
+    parser.add_argument("--results", type=Path, help="keep outcomes here, and leave out what passed before")
     parser.add_argument("--plan", action="store_true", help="only say what would be done")
     arguments = parser.parse_args()
     seeds = _seeds(arguments.seeds)
@@ -37,13 +43,14 @@ def main() -> int:
         return 0
     if not may_mount():
         print("A disk that can be filled takes root: the fault `disk full` is left out.", flush=True)
-    passed = _passed(arguments.resume)
-    outcomes = list(_run_all([s for s in seeds if s not in passed], arguments))
+    earlier = _passed(arguments.results) & set(seeds)
+    if earlier:
+        print(f"{len(earlier)} of {len(seeds)} have passed before, with the same code.", flush=True)
+    outcomes = list(_run_all([seed for seed in seeds if seed not in earlier], arguments))
     failed = [outcome.seed for outcome in outcomes if outcome.problems]
-    before = f", {len(passed & set(seeds))} of them earlier" if passed & set(seeds) else ""
-    print(f"{len(seeds)} schedules: {len(seeds) - len(failed)} passed{before}, {len(failed)} failed.")
+    print(f"{len(seeds)} schedules: {len(seeds) - len(failed)} passed, {len(failed)} failed.")
     for seed in failed:
-        print(f"Again: {sys.executable} -m tests.soak --seeds {seed} --keep")
+        print(f"Again: make soak SEEDS={seed} ARGS=--keep")
     return 1 if failed else 0
 
 
@@ -59,18 +66,29 @@ def _run_all(seeds: list[int], arguments: argparse.Namespace) -> Iterator[Outcom
             print(outcome.line, flush=True)
             for problem in outcome.problems:
                 print(f"    {problem[:2000]}", flush=True)
-            if arguments.resume is not None:
-                with arguments.resume.open("a") as file:
-                    file.write(json.dumps(asdict(outcome)) + "\n")
+            if arguments.results is not None:
+                with arguments.results.open("a") as file:
+                    file.write(json.dumps({"code": _code(), **asdict(outcome)}) + "\n")
             yield outcome
 
 
 def _passed(results: Path | None) -> set[int]:
-    """The seeds that passed according to a results file."""
+    """The seeds that passed with the present code, according to a results file."""
     if results is None or not results.exists():
         return set()
     lines = [json.loads(line) for line in results.read_text().splitlines()]
-    return {line["seed"] for line in lines if not line["problems"]}
+    return {line["seed"] for line in lines if line["code"] == _code() and not line["problems"]}
+
+
+@cache
+def _code() -> str:
+    """A digest of the program and of this."""
+    digest = hashlib.sha256()
+    for room in ("domain", "infra", "projections", "workers", "api", "tests/soak"):
+        for file in sorted((ROOT / room).rglob("*")):
+            if file.suffix in (".py", ".sql"):
+                digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _seeds(text: str) -> list[int]:

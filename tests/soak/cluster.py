@@ -7,8 +7,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,11 @@ import psycopg
 from psycopg.pq import PGconn, Ping
 
 from infra.embedded_server import SUPERUSER, _programs
-from infra.migrations import migrate
 from infra.postgres import APP_ROLE, DATABASE, Server
 from infra.server_account import Account, server_account
-from projections.engine.running import run_to_head
-from tests.store.log import wait_until
-from workers.first_start import fill_empty_log
 
 CLEAN = "clean"
 """A second database with the same contents at the start, where the run is repeated without faults."""
-DISK_BYTES = 192 * 1024 * 1024
 UP_SECONDS = 60
 
 _CONF = """
@@ -38,18 +32,9 @@ max_wal_size = 16MB
 min_wal_size = 2MB
 timezone = 'UTC'
 log_line_prefix = '%m [%p] %q%a '
+hba_file = '{data}/pg_hba.conf'
+ident_file = '{data}/pg_ident.conf'
 """
-# The clock as the application hears it: its calls find this function before PostgreSQL's own. It steps for one
-# database only, without a change of the machine's clock, which everybody else on it would feel.
-_CLOCK = f"""
-CREATE SCHEMA soak;
-CREATE TABLE soak.clock (behind interval NOT NULL);
-INSERT INTO soak.clock VALUES ('0');
-CREATE FUNCTION soak.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
-  AS 'SELECT pg_catalog.clock_timestamp() - behind FROM soak.clock';
-GRANT USAGE ON SCHEMA soak TO {APP_ROLE};
-GRANT SELECT ON soak.clock TO {APP_ROLE};
-ALTER ROLE {APP_ROLE} IN DATABASE {DATABASE} SET search_path = soak, pg_catalog, public"""
 
 
 class Cluster:
@@ -60,10 +45,10 @@ class Cluster:
         self.account = _account(folder)
         self.sockets = Path(tempfile.mkdtemp(prefix="dts"))
         self.account.give(self.sockets)
+        self._configure()
         self._process: subprocess.Popen[bytes] | None = None
         self._turn = threading.RLock()
         self._ballast = data.parent / "ballast"
-        self.version = ""
 
     # --- as the program sees it
 
@@ -80,12 +65,12 @@ class Cluster:
     def _server(self, database: str) -> Server:
         url = "postgresql://{}@/{}?host={}"
         owner, app = (url.format(user, database, self.sockets) for user in (SUPERUSER, APP_ROLE))
-        return Server(owner, app, self.version, embedded=False)
+        return Server(owner, app, "", embedded=False)
 
     def query(self, sql: str, *parameters: Any, database: str = DATABASE) -> list[Any]:
         """What the superuser sees, or does, past every network."""
         with psycopg.connect(self._server(database).owner_url, autocommit=True) as conn:
-            cursor = conn.execute(sql, parameters)  # type: ignore[call-overload]
+            cursor = conn.execute(sql, parameters)
             return cursor.fetchall() if cursor.description else []
 
     # --- coming and going
@@ -105,7 +90,7 @@ class Cluster:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         with (self.folder / "server.log").open("ab") as said:
             self._process = subprocess.Popen(
-                [_programs() / "postgres", "-D", self.data, "-c", f"config_file={self._conf()}"],
+                [_programs() / "postgres", "-D", self.data, "-c", f"config_file={self.sockets}/server.conf"],
                 env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
                 cwd=self.sockets,
                 stdin=subprocess.DEVNULL,
@@ -115,15 +100,10 @@ class Cluster:
                 **self.account.subprocess_options(),
             )
 
-    def _conf(self) -> Path:
-        conf = self.sockets / "server.conf"
-        if not conf.exists():
-            conf.write_text(
-                _CONF.format(sockets=self.sockets)
-                + f"hba_file = '{self.data / 'pg_hba.conf'}'\nident_file = '{self.data / 'pg_ident.conf'}'\n"
-            )
-            self.account.give(conf)
-        return conf
+    def _configure(self, more: str = "") -> None:
+        """Write its settings anew, beside its sockets, where the disk never gets full."""
+        conf = _CONF.format(sockets=self.sockets, data=self.data)
+        (self.sockets / "server.conf").write_text(conf + more)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT: fast; SIGQUIT: immediate, as if the machine had lost its power but for the disk's cache."""
@@ -174,7 +154,9 @@ class Cluster:
         if how == "log":
             with suppress(psycopg.Error):
                 for _ in range(8):
-                    self.query("SELECT pg_logical_emit_message(false, 'soak', repeat('x', 500000)), pg_switch_wal()")
+                    self.query(
+                        "SELECT pg_logical_emit_message(false, 'soak', repeat('x', 500000)), pg_switch_wal()"
+                    )
 
     def make_room(self) -> None:
         """Give the space back; a server that died of it is started again."""
@@ -182,14 +164,19 @@ class Cluster:
         self.start()
 
     def set_back(self, by: str) -> None:
-        """The clock steps back."""
-        self.query("UPDATE soak.clock SET behind = behind + %s::interval", by)
+        """The clock steps back, as soon as the server can be told so."""
+        give_up_at = time.monotonic() + UP_SECONDS
+        while time.monotonic() < give_up_at:
+            with suppress(psycopg.OperationalError):  # away, or without space
+                self.query("UPDATE soak.clock SET behind = behind + %s::interval", by)
+                return
+            time.sleep(0.05)
 
     def slow(self, microseconds: int) -> None:
         """Every commit waits so long before it is flushed; 0: no longer."""
-        self.query(f"ALTER SYSTEM SET commit_delay = {microseconds}")
-        self.query("ALTER SYSTEM SET commit_siblings = 0")
-        self.query("SELECT pg_reload_conf()")
+        self._configure(f"commit_siblings = 0\ncommit_delay = {microseconds}\n")
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
 
     def processes(self) -> list[int]:
         """The ids of the server's processes but the postmaster's."""
@@ -214,59 +201,3 @@ def _account(folder: Path) -> Account:
     account.let_through(folder / "cluster")
     account.let_through(_programs() / "postgres")
     return account
-
-
-def make_template(folder: Path) -> None:
-    """A cluster with the default playbook and all the tables, at rest, for `own_cluster` to copy."""
-    cluster = Cluster(folder, folder / "cluster")
-    cluster.data.mkdir(mode=0o700)
-    cluster.account.give(cluster.data)
-    subprocess.run(
-        [_programs() / "initdb", "-D", cluster.data, "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8",
-         "--locale=C", "--wal-segsize=1", "--no-sync", "--no-instructions"],
-        check=True, cwd=cluster.sockets, stdout=subprocess.DEVNULL, **cluster.account.subprocess_options(),
-    )  # fmt: skip
-    cluster.start()
-    try:
-        cluster.query(f"CREATE DATABASE {DATABASE}", database="postgres")
-        migrate(cluster.server.owner_url)
-        fill_empty_log(cluster.server.app_url)
-        run_to_head(cluster.server.app_url)
-        cluster.query(f"CREATE DATABASE {CLEAN} TEMPLATE {DATABASE}", database="postgres")
-        cluster.query(_CLOCK)
-        cluster.stop()
-    finally:
-        cluster.close()
-
-
-@contextmanager
-def own_cluster(template: Path, folder: Path) -> Iterator[Cluster]:
-    """A running copy of the template on a disk of its own, where we may mount one; gone after the block."""
-    disk = folder / "disk"
-    disk.mkdir()
-    mounted = may_mount()
-    if mounted:
-        options = f"size={DISK_BYTES},mode=0755"
-        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "dealtrace-soak", disk], check=True)
-    try:
-        subprocess.run(["cp", "-a", template / "cluster", disk / "cluster"], check=True)
-        cluster = Cluster(folder, disk / "cluster")
-        cluster.account.let_through(cluster.data)
-        try:
-            cluster.start()
-            yield cluster
-        finally:
-            cluster.close()
-    finally:
-        if mounted:
-            subprocess.run(["umount", "--lazy", disk], check=True)
-
-
-def may_mount() -> bool:
-    """Whether a disk of limited size can be had: mounting one takes root."""
-    return os.geteuid() == 0 and shutil.which("mount") is not None
-
-
-def wait_for_server(cluster: Cluster) -> None:
-    """Return when it answers."""
-    wait_until(lambda: PGconn.ping(cluster.server.owner_url.encode()) == Ping.OK, UP_SECONDS)

@@ -152,7 +152,10 @@ def _become(arguments: list[str], environment: dict[str, str], said: str) -> Any
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
-        streams = [os.open("/dev/null", os.O_RDONLY), *[os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)] * 2]
+        streams = [
+            os.open("/dev/null", os.O_RDONLY),
+            *[os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)] * 2,
+        ]
         for stream, file in enumerate(streams):
             os.dup2(file, stream)
         os.environ.update(environment)
@@ -168,10 +171,6 @@ def _become(arguments: list[str], environment: dict[str, str], said: str) -> Any
 def _import_everything() -> None:
     import uvicorn  # noqa: F401
 
-    import api.app
-    import api.cli.program
-    import api.cli.server
-    import projections.engine.rebuilding
     import workers.importer
     import workers.projector  # noqa: F401
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tests.soak.cluster import own_cluster
 from tests.soak.forks import Forks
+from tests.soak.run import run
 from tests.soak.schedule import schedule
+from tests.soak.template import own_cluster
 from tests.soak.verdict import judge
-from tests.soak.world import run, world
+from tests.soak.world import world
 
 
 @dataclass(frozen=True)

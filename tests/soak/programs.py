@@ -29,10 +29,9 @@ class Program:
         environment: Mapping[str, str],
         said: Path,
         arms: Sequence[Arm],
-        *,
-        serves: bool,
     ) -> None:
-        self.name, self.said, self.serves = name, said, serves
+        self.name, self.said = name, said
+        self._serves = arguments[0] in ("serve", "projector")
         self._forks, self._arguments, self._environment = forks, arguments, dict(environment)
         self._arms = [arm for arm in arms if arm.whom == name]
         self._stopping = self._killed = False
@@ -55,7 +54,7 @@ class Program:
             self.codes.append(code)
             if arm is not None and code == -signal.SIGKILL and not self._killed:
                 self.fired.append(arm)
-            if self._stopping or (not self.serves and code == 0):
+            if self._stopping or (not self._serves and code == 0):
                 return
             time.sleep(0.05)  # as whoever looks after it would wait
 

@@ -4,6 +4,7 @@ import json
 import random
 import threading
 import time
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 from uuid import UUID
@@ -17,11 +18,11 @@ AUDITOR = {"X-Actor-Id": "auditor", "X-Actor-Role": "auditor"}
 class Looker:
     """Asks this and that. From one answer to the next it names the position it has seen, as who wants no step back."""
 
-    def __init__(self, seed: int, ports: list[int], deals: list[UUID]) -> None:
+    def __init__(self, seed: int, ports: list[int], deals: list[UUID], seen: int) -> None:
         self._chance = random.Random(f"soak {seed} looker")
         self._client, self._deals = Client(ports, 0), deals
         self._stop = threading.Event()
-        self._head = self._seen = 0
+        self._head = self._seen = seen
         self._versions: dict[UUID, int] = {}
         self.problems: list[str] = []
         self.reads = 0
@@ -121,10 +122,8 @@ class Follower:
 
     def _work(self) -> None:
         while not self._stop.is_set():
-            try:
+            with suppress(OSError, HTTPException, ValueError):  # it broke, however it says so
                 self._follow()
-            except (OSError, HTTPException, ValueError):
-                pass
             self._at = (self._at + 1) % len(self._ports)
             self._stop.wait(PAUSE)
 
@@ -135,7 +134,9 @@ class Follower:
             answer = conn.getresponse()
             if answer.status != 200:
                 if answer.status not in LATER:
-                    self.problems.append(f"the stream after {self._resume} was answered {answer.status}: {answer.read()!r}")
+                    self.problems.append(
+                        f"the stream after {self._resume} was answered {answer.status}: {answer.read()!r}"
+                    )
                 return
             self.resumed += 1
             assert conn.sock is not None

@@ -121,7 +121,9 @@ def requests(seed: int, writer: int) -> Iterator[Asked]:
                 nobody = LogActivity(deal_id=UUID(int=n), kind="call")
                 actor, commands = rep, (LogActivity(deal_id=deal, kind="call", note="never"), nobody)
             case 10:
-                calls = [LogActivity(deal_id=d, kind="call", note=f"{writer} {n} {d}") for d in (own, *shared)]
+                calls = [
+                    LogActivity(deal_id=d, kind="call", note=f"{writer} {n} {d}") for d in (own, *shared)
+                ]
                 actor, commands = rep, tuple(calls)
             case _:
                 actor, commands = admin, tuple(_rules(writer, chance))
@@ -145,7 +147,10 @@ def _comparison(deal: UUID, chance: random.Random) -> list[Command]:
     if chance.random() < 0.5:
         return [AssessOurPosition(deal_id=deal, **scores)]
     rival = chance.choice(["acme", "globex"])
-    return [AddCompetitor(deal_id=deal, competitor=rival), AssessCompetitor(deal_id=deal, competitor=rival, **scores)]
+    return [
+        AddCompetitor(deal_id=deal, competitor=rival),
+        AssessCompetitor(deal_id=deal, competitor=rival, **scores),
+    ]
 
 
 def _rules(writer: int, chance: random.Random) -> list[Command]:

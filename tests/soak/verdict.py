@@ -1,9 +1,9 @@
 """What must hold when a run is over: nothing lost, nothing doubled, and what a clean run makes of it."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import zip_longest
 from uuid import UUID
 
 from domain.event import Recorded
@@ -62,7 +62,7 @@ def _commands(told: list[Told], events: list[Recorded]) -> Iterator[str]:
 
 
 def _rightly_decided(events: list[Recorded]) -> Iterator[str]:
-    tas_plus = [e for e in events if not e.meta.origin == "import"]
+    tas_plus = [e for e in events if e.meta.origin != "import"]
     try:
         assert_every_event_was_rightly_decided(tas_plus)
     except AssertionError as error:
@@ -100,24 +100,34 @@ def _clean_run(world: World, log: Log, told: list[Told], events: list[Recorded])
     clean = Log(world.cluster.clean)
     order = {e.meta.command_id: e.position for e in reversed(events)}
     happened = sorted((one for one in told if one.asked.key in order), key=lambda one: order[one.asked.key])
+    asked = [
+        Request(commands=o.asked.commands, actor=o.asked.actor, command_id=str(new_id())) for o in happened
+    ]
+    imported = next(
+        e.position for e in events if e.topic == "playbook.funnel_defined" and e.event.funnel == "sales"
+    )
+    earlier = sum(order[one.asked.key] < imported for one in happened)
     with closing(LogConnection(world.cluster.clean.app_url)) as connection:
         executor = Executor(connection)
-        answers = executor.execute(
-            [Request(commands=o.asked.commands, actor=o.asked.actor, command_id=str(new_id())) for o in happened]
-        )
+        answers = executor.execute(asked[:earlier])
         mapping = load_mapping(world.folder / "mapping.toml")
         run_import(executor, connection, world.folder / "export.csv", mapping, "history")
+        answers += executor.execute(asked[earlier:])
     for one, answer in zip(happened, answers, strict=True):
         if not isinstance(answer, Result):
             yield f"{one.asked.key!r} is refused in a clean run: {answer!r}"
     ours, theirs = _business(log), _business(clean)
     for stream in ours.keys() | theirs.keys():
         if ours.get(stream) != theirs.get(stream):
-            yield f"stream {stream} is not what a clean run makes of it: {ours.get(stream)} / {theirs.get(stream)}"
-    texts = [Counter(text for (text,) in each.query("SELECT text FROM dealtrace.vault")) for each in (log, clean)]
+            pair = zip_longest(ours.get(stream, []), theirs.get(stream, []))
+            number, one, other = next((n, a, b) for n, (a, b) in enumerate(pair, 1) if a != b)
+            yield f"event {number} of stream {stream} is {one}, and in a clean run {other}"
+    texts = [
+        Counter(text for (text,) in each.query("SELECT text FROM dealtrace.vault")) for each in (log, clean)
+    ]
     if texts[0] != texts[1]:
         yield f"the vault differs from that of a clean run: {texts[0] - texts[1]} / {texts[1] - texts[0]}"
 
 
-def _business(log: Log) -> dict[UUID, list[object]]:
+def _business(log: Log) -> dict[UUID, list[str]]:
     return {stream: list(map(str, events)) for stream, events in log.business().items()}

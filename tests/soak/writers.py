@@ -51,7 +51,9 @@ class Client:
         self._ports, self._at = ports, first
         self._conn: HTTPConnection | None = None
 
-    def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> tuple[int, dict[str, str], bytes]:
+    def send(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None = None
+    ) -> tuple[int, dict[str, str], bytes]:
         """The answer: its status, headers and body. Raises OSError or HTTPException when there is none."""
         if self._conn is None:
             self._conn = HTTPConnection("127.0.0.1", self._ports[self._at], timeout=TIMEOUT)
@@ -123,13 +125,17 @@ class Writer:
         if not told.done:
             told.code = answer["code"]
             if status >= 500:
-                self.problems.append(f"{told.asked.key!r} was answered {status} {told.code}: {answer['detail']}")
+                self.problems.append(
+                    f"{told.asked.key!r} was answered {status} {told.code}: {answer['detail']}"
+                )
             return told
         told.replayed = headers.get("idempotency-replayed") == "true"
         items = [answer] if told.asked.alone else answer["results"]
         told.position = answer["position"]
         told.event_ids = tuple(UUID(event_id) for item in items for event_id in item["event_ids"])
-        told.versions = {UUID(i["deal_id"]): i["version"] for i in items if "forecast_id" not in i and "deal_id" in i}
+        told.versions = {
+            UUID(i["deal_id"]): i["version"] for i in items if "forecast_id" not in i and "deal_id" in i
+        }
         return told
 
     def _read_back(self, told: Told) -> None:

@@ -80,6 +80,7 @@ def _database(server: Server, clock: Clock) -> Iterator[Finding]:
         ("log", database.log),
         ("log identity", figures.identity),
         ("projector", lambda conn: figures.projector(conn, server.embedded)),
+        ("releases", figures.releases),
         ("parked deals", figures.parked),
         ("completeness", figures.completeness),
     ]

@@ -6,6 +6,7 @@ from psycopg import Connection
 
 from projections.engine.adopting import foreign
 from projections.engine.catalogue import catalogue
+from projections.engine.releasing import waiting
 from projections.engine.status import ProjectionStatus, status
 from workers.doctor.finding import Finding, Verdict, listed
 
@@ -49,7 +50,8 @@ def identity(app: Connection[Any]) -> Finding:
 def projector(app: Connection[Any], embedded: bool) -> Finding:
     """Whether the projections keep up with the log, and whether anybody sees to it."""
     live = _live(app)
-    if absent := [name for name in catalogue() if name not in live]:
+    beside = {sentence.split()[0] for sentence in waiting(app)}
+    if absent := [name for name in catalogue() if name not in live and name not in beside]:
         sentence = f"No rows were ever made for {listed(absent)}."
         return Finding(
             "projector", _unless(embedded), sentence, "dealtrace projector, or dealtrace run, makes them"
@@ -73,6 +75,26 @@ def projector(app: Connection[Any], embedded: bool) -> Finding:
 def _unless(embedded: bool) -> Verdict:
     """Beside an embedded server nobody else asks, and whoever asks catches up first."""
     return "warning" if embedded else "problem"
+
+
+def releases(app: Connection[Any]) -> Finding:
+    """Whether this release answers, and what others keep here."""
+    if sentences := waiting(app):
+        hint = "dealtrace projections status; then prepare, or switch, of dealtrace projections --help"
+        return Finding(
+            "releases", "problem", f"This release does not answer yet: {' '.join(sentences)}", hint
+        )
+    own = {(p.name, p.version) for p in catalogue().values()}
+    others = [s for s in status(app) if (s.projection, s.version) not in own]
+    if not others:
+        return Finding("releases", "ok", "This release answers, and there are no tables of another one.")
+    named = listed([f"{s.projection} v{s.version} ({s.state})" for s in others])
+    stale = max((s.lag_seconds for s in others if s.state == "live"), default=0.0)
+    if stale > PATIENCE_SECONDS:
+        sentence = f"Nobody brings up what another release left here, {stale:,.0f} s behind: {named}."
+        hint = "start its projector if it is to serve again; otherwise dealtrace projections retire"
+        return Finding("releases", "warning", sentence, hint)
+    return Finding("releases", "ok", f"This release answers; another one keeps {named} beside it.")
 
 
 def parked(app: Connection[Any]) -> Finding:

@@ -23,15 +23,13 @@ class ActivityPlanner:
         self._time = time_parser(mapping.time.formats, mapping.zone)
         self._duration = duration_parser(mapping.numbers, activities.duration_unit)
 
-    def plan(self, rows: list[Row], now: datetime) -> Plan:
-        """What the rows come to. `now` is the database's clock: what ends after it is refused."""
-        plan = Plan()
+    def plan(self, rows: list[Row], now: datetime, plan: Plan) -> None:
+        """Add to the plan what the rows come to. `now` is the database's clock: what ends after it is refused."""
         for row in rows:
             try:
                 self._log(plan, row, now)
             except BadRow as bad:
                 plan.refuse(row, bad)
-        return plan
 
     def _log(self, plan: Plan, row: Row, now: datetime) -> None:
         _, started, by, kind, lasted, note, _ = row.cells

@@ -44,9 +44,8 @@ class HistoryPlanner:
         """What opens the deals, and knows which accounts are there."""
         return self._opener
 
-    def plan(self, rows: list[Row], now: datetime) -> Plan:
-        """What the rows come to. `now` is the database's clock: what lies after it is refused."""
-        plan = Plan()
+    def plan(self, rows: list[Row], now: datetime, plan: Plan) -> None:
+        """Add to the plan what the rows come to. `now` is the database's clock: what lies after it is refused."""
         i = 0
         while i < len(rows):
             row = rows[i]
@@ -69,7 +68,6 @@ class HistoryPlanner:
             together += takewhile(lambda r: r.moment == moment, rows[i : i + _FIRST_ROWS - 1])  # noqa: B023
             self._open(plan, together, deal_id, at)
             i += len(together) - 1
-        return plan
 
     # --- a deal that is not there yet
 

@@ -57,10 +57,7 @@ class Share(NamedTuple):
 
     def has(self, deal: str) -> bool:
         """Whether the rows of what the source calls the deal belong to it; space around the text says nothing."""
-        return (
-            self.of == 1
-            or crc32(deal.strip().encode(errors="surrogatepass")) % self.of == self.number
-        )
+        return self.of == 1 or crc32(deal.strip().encode(errors="surrogatepass")) % self.of == self.number
 
 
 EVERYTHING = Share()

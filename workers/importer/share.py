@@ -2,11 +2,11 @@
 
 import gc
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -32,6 +32,8 @@ CHUNK = 2_000
 """Rows per transaction."""
 _TOGETHER = 100
 """How many rows more a chunk may have so that rows of one deal and moment stay together."""
+_FEW = 200
+"""Rows that are planned and then decided before the next ones, while they are in the processor's cache."""
 
 _IN_LEDGER = "SELECT row_key FROM dealtrace.import_ledger WHERE row_key = ANY(%b::uuid[])"
 
@@ -50,7 +52,9 @@ class Job(NamedTuple):
         """What the mapping says of this kind of file. Raises UnusableInput when it says nothing."""
         part = self.mapping.history if self.kind == "history" else self.mapping.activities
         if part is None:
-            raise UnusableInput(f"The mapping has no [{self.kind}] section, so it can not import {self.kind}.")
+            raise UnusableInput(
+                f"The mapping has no [{self.kind}] section, so it can not import {self.kind}."
+            )
         return part
 
     def planner(self, source: Source, share: Share) -> HistoryPlanner | ActivityPlanner:
@@ -74,11 +78,11 @@ class Told(msgspec.Struct):
 
 
 class _Planned(NamedTuple):
-    """A chunk on its way through the executor."""
+    """A chunk on its way through the executor. The plan grows while its requests are taken."""
 
     chunk: list[Row | Problem]
     rows: list[Row]
-    already_there: int
+    fresh: list[Row]
     plan: Plan
 
 
@@ -107,17 +111,28 @@ class ShareImport:
                 problems = self._account(done, answer)
                 yield Told(done.chunk[-1].line, export.bytes_read, problems, summary)
 
-    def _dry(self, chunks: Iterable[Sequence[Request]]) -> Iterator[list[Result | Refusal]]:
+    def _dry(self, chunks: Iterable[Iterable[Request]]) -> Iterator[list[Result | Refusal]]:
         for requests in chunks:
-            yield self._executor.execute(requests, dry_run=True)
+            yield self._executor.execute(list(requests), dry_run=True)
 
-    def _planned(self, export: ExportFile, planned: deque[_Planned]) -> Iterator[Sequence[Request]]:
+    def _planned(self, export: ExportFile, planned: deque[_Planned]) -> Iterator[Iterable[Request]]:
         """The requests of one chunk after the other; what is needed to account for the answers waits in `planned`."""
-        for chunk in _chunks(export.rows(self._summary.source, self._summary.kind, self._share)):
+        rows_of_share = export.rows(self._summary.source, self._summary.kind, self._share)
+        for chunk in _chunks(rows_of_share, CHUNK):
             rows = [r for r in chunk if isinstance(r, Row)]
-            fresh = self._not_taken(rows)
-            planned.append(_Planned(chunk, rows, len(rows) - len(fresh), self._plan(fresh)))
-            yield planned[-1].plan.requests
+            planned.append(_Planned(chunk, rows, self._not_taken(rows), Plan()))
+            yield self._requests(planned[-1])
+
+    def _requests(self, planned: _Planned) -> Iterator[Request]:
+        """Plan the chunk's rows, a few at a time."""
+        if isinstance(self._planner, HistoryPlanner):
+            self._look_up(planned.fresh, self._planner.places)
+            self._look_up_accounts(self._planner.opener, planned.fresh)
+        now, plan = self._connection.now(), planned.plan
+        for few in _chunks(planned.fresh, _FEW):
+            begun = len(plan.requests)
+            self._planner.plan(few, now, plan)
+            yield from plan.requests[begun:]
 
     def _account(self, done: _Planned, answers: list[Result | Refusal]) -> list[Problem]:
         """Count what became of the chunk's rows; the problems with them, in the order of the file."""
@@ -130,7 +145,7 @@ class ShareImport:
                 self._count(answer)
         self._named.update([row.cells[0] for row in done.rows])
         summary.rows += len(done.chunk)
-        summary.already_there += done.already_there
+        summary.already_there += len(done.rows) - len(done.fresh)
         summary.ignored += plan.ignored
         summary.deals = len(self._named)
         errors = sum(problem.level == "error" for problem in problems)
@@ -158,12 +173,6 @@ class ShareImport:
         if not taken and len(fresh) == len(rows):
             return rows
         return [row for row in rows if fresh[row.key] is row and row.key not in taken]
-
-    def _plan(self, rows: list[Row]) -> Plan:
-        if isinstance(self._planner, HistoryPlanner) and rows:
-            self._look_up(rows, self._planner.places)
-            self._look_up_accounts(self._planner.opener, rows)
-        return self._planner.plan(rows, self._connection.now())
 
     def _look_up(self, rows: list[Row], places: dict[UUID, Place]) -> None:
         """Where the deals stand that the log has and this import has not touched yet."""
@@ -224,16 +233,19 @@ def _collector_at_rest() -> Iterator[None]:
             gc.enable()
 
 
-def _chunks(rows: Iterable[Row | Problem]) -> Iterator[list[Row | Problem]]:
-    """Chunks of rows; those of one deal and moment stay together, for together they may open the deal."""
+R = TypeVar("R", Row, Row | Problem)
+
+
+def _chunks(rows: Iterable[R], size: int) -> Iterator[list[R]]:
+    """Chunks of so many rows; those of one deal and moment stay together, for together they may open the deal."""
     rows = iter(rows)
-    chunk = list(islice(rows, CHUNK))
+    chunk = list(islice(rows, size))
     while chunk:
-        following: list[Row | Problem] = []
+        following: list[R] = []
         for row in rows:
             last = chunk[-1]
             if (
-                len(chunk) < CHUNK + _TOGETHER
+                len(chunk) < size + _TOGETHER
                 and isinstance(last, Row)
                 and isinstance(row, Row)
                 and row.moment == last.moment
@@ -243,7 +255,7 @@ def _chunks(rows: Iterable[Row | Problem]) -> Iterator[list[Row | Problem]]:
                 following.append(row)
                 break
         yield chunk
-        following.extend(islice(rows, CHUNK - len(following)))
+        following.extend(islice(rows, size - len(following)))
         chunk = following
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from workers.recalibration.drawing import Dash, Frame, Mark, key, mark, path, short, steps, svg, text
+from workers.recalibration.drawing import Dash, Frame, Mark, key, mark, path, share, short, span, svg, text
 from workers.recalibration.dwell import StageDwell
 
+MOST_SHARE = 3.0
 _WIDTH, _HEIGHT = 460, 290
 
 
@@ -29,23 +30,29 @@ class RateRow(NamedTuple):
 def lines_plot(
     labels: Sequence[str], lines: Sequence[Line], title: str, said: str, name: str, *, percent: bool = False
 ) -> str:
-    """Lines over the labels, from 0 (or below, where values are) up."""
+    """Lines over the labels, from 0 (or below, where values are) up. A share above MOST_SHARE lies at the top edge,
+    with its figure beside it: one month that brought in next to nothing would flatten all others."""
     known = [value for line in lines for value in line.values if value is not None]
-    up, down = steps(max([*known, 0.0])), steps(-min([*known, 0.0]))
-    ticks = sorted({-value for value in down} | set(up)) if min([*known, 0.0]) < 0 else up
+    high, low = max([*known, 0.0]), min([*known, 0.0])
+    ticks = span(low, min(high, MOST_SHARE) if percent else high)
     frame = Frame(_WIDTH, _HEIGHT, max(len(labels) - 1, 1), ticks[-1], ticks[0])
-    parts = frame.grid(ticks, [f"{tick:.0%}" if percent else short(tick) for tick in ticks])
+    parts = frame.grid(ticks, [share(tick) if percent else short(tick) for tick in ticks])
     every = max(-(-len(labels) // 7), 1)
     places = range(0, len(labels), every)
     parts += frame.below(list(places), [labels[place] for place in places])
     marked = max(-(-len(labels) // 14), 1)
     for line in lines:
-        points = [
-            (frame.x(place), frame.y(value)) for place, value in enumerate(line.values) if value is not None
+        shown = [(place, value) for place, value in enumerate(line.values) if value is not None]
+        points = [(frame.x(place), frame.y(min(value, ticks[-1]))) for place, value in shown]
+        if not points:
+            continue
+        parts.append(path(points, line.dash, 2.6 if line.dash == "solid" else 1.8))
+        parts += [mark(line.mark, x, y, 3.6) for x, y in points[::marked]]
+        parts += [
+            text(x - 8, y + 14, share(value), "end", "count")
+            for (x, y), (_, value) in zip(points, shown, strict=True)
+            if value > ticks[-1] * 1.02
         ]
-        if points:
-            parts.append(path(points, line.dash, 2.6 if line.dash == "solid" else 1.8))
-            parts += [mark(line.mark, x, y, 3.6) for x, y in points[::marked]]
     entries = [(line.name, line.dash, line.mark) for line in lines]
     return key(entries) + svg(_WIDTH, _HEIGHT, title, said, parts, name)
 
@@ -53,15 +60,13 @@ def lines_plot(
 def calibration_plot(bins: Sequence[tuple[float, float, int]], title: str, said: str, name: str) -> str:
     """Bins as (forecast, actual, rows): actual over forecast, with the diagonal on which forecasts come true."""
     size = 380
-    frame = Frame(size, size, 1.0, 1.0)
-    shares = [0.0, 0.25, 0.5, 0.75, 1.0]
-    parts = frame.grid(shares, [f"{share:.0%}" for share in shares])
-    parts += frame.below(shares, [f"{share:.0%}" for share in shares])
-    parts.append(path([(frame.x(0), frame.y(0)), (frame.x(1), frame.y(1))], "dotted", 1.4))
-    parts += [
-        frame.called("chance forecast"),
-        text(frame.left + 6, frame.top + 12, "share won", "start", "quiet"),
-    ]
+    shares = span(0.0, max(max(forecast, actual) for forecast, actual, _ in bins))
+    frame = Frame(size, size, shares[-1], shares[-1], bottom=46)
+    parts = frame.grid(shares, [share(one) for one in shares])
+    parts += frame.below(shares, [share(one) for one in shares])
+    parts.append(path([(frame.x(0), frame.y(0)), (frame.x(shares[-1]), frame.y(shares[-1]))], "dotted", 1.4))
+    parts.append(frame.called("chance forecast"))
+    parts.append(text(frame.left + 6, frame.top + 15, "share won", "start", "quiet"))
     dots = [(frame.x(forecast), frame.y(actual)) for forecast, actual, _ in bins]
     parts += [mark("disc", x, y) for x, y in dots]
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in dots]
@@ -75,27 +80,25 @@ def calibration_plot(bins: Sequence[tuple[float, float, int]], title: str, said:
 def rates_plot(rows: Sequence[RateRow], old: str, new: str, title: str, said: str, name: str) -> str:
     """A line per rate: the old one above, the new one below it, with their intervals."""
     height = 30 + 34 * len(rows)
-    frame = Frame(_WIDTH, height + 34, 1.0, 1.0, left=148, top=4)
+    frame = Frame(_WIDTH, height + 22, 1.0, 1.0, left=_beside([row.label for row in rows]))
     parts = []
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        x = frame.x(share)
+    for one in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x = frame.x(one)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{height - 4}"/>')
-        parts.append(text(x, height + 14, f"{share:.0%}"))
+        parts.append(text(x, height + 14, share(one)))
     for place, row in enumerate(rows):
         middle = 22 + 34 * place
         parts.append(text(frame.left - 10, middle + 4, row.label, "end"))
-        for (low, rate, high), y, kind, width in (
-            (row.old, middle - 6, "ring", 1.4),
-            (row.new, middle + 6, "disc", 3.4),
-        ):
+        for (low, rate, high), y, kind in ((row.old, middle - 6, "ring"), (row.new, middle + 6, "disc")):
             if rate is None:
                 continue
             if low is not None and high is not None:
-                dash: Dash = "solid"
-                parts.append(path([(frame.x(low), y), (frame.x(high), y)], dash, width))
+                parts.append(
+                    path([(frame.x(low), y), (frame.x(high), y)], "solid", 1.4 if kind == "ring" else 3.4)
+                )
             parts.append(mark("ring" if kind == "ring" else "disc", frame.x(rate), y, 4.2))
     entries: list[tuple[str, Dash | None, Mark]] = [(old, "solid", "ring"), (new, "solid", "disc")]
-    return key(entries) + svg(_WIDTH, height + 34, title, said, parts, name)
+    return key(entries) + svg(_WIDTH, height + 22, title, said, parts, name)
 
 
 def dwell_plot(stages: Sequence[StageDwell], title: str, said: str, name: str) -> str:
@@ -104,7 +107,7 @@ def dwell_plot(stages: Sequence[StageDwell], title: str, said: str, name: str) -
     height = 16 + 46 * len(stages)
     ages = [age for stage in stages for age in stage.ages]
     most = max([*ages, *(stage.p90 or stage.p75 or 0.0 for stage in stages), 1.0])
-    frame = Frame(_WIDTH, height + 34, most**0.5, 1.0, left=120)
+    frame = Frame(_WIDTH, height + 34, most**0.5, 1.0, left=_beside([stage.stage for stage in stages]))
     parts = []
     for days in (0, 1, 7, 14, 30, 60, 90, 180, 365, 730, 1460):
         if days <= most and (days in {0, 7, 30} or days > 30 or most < 40):
@@ -129,6 +132,11 @@ def dwell_plot(stages: Sequence[StageDwell], title: str, said: str, name: str) -
         ticks = "".join(f"M{frame.x(age**0.5):.1f} {y + 12}v9" for age in stage.ages)
         parts.append(f'<path class="ink" d="{ticks}" stroke-width="0.8"/>' if ticks else "")
     return svg(_WIDTH, height + 34, title, said, parts, name)
+
+
+def _beside(labels: Sequence[str]) -> int:
+    """The room that labels need on the left."""
+    return 22 + round(7.1 * max((len(label) for label in labels), default=0))
 
 
 def _free(

@@ -23,7 +23,7 @@ class Frame:
     y_high: float
     y_low: float = 0.0
     left: int = 52
-    right: int = 12
+    right: int = 22
     top: int = 12
     bottom: int = 34
 
@@ -116,6 +116,18 @@ def steps(most: float, parts: int = 4) -> list[float]:
                 needed = -int(-most / step * (1 - 1e-9) // 1)
                 return [step * n for n in range(needed + 1)]
     raise AssertionError("unreachable")
+
+
+def span(low: float, high: float) -> list[float]:
+    """Round numbers an equal step apart, 0 among them, from at most `low` to at least `high`."""
+    step = steps(max(high, -low, 0.0), 3 if low < 0 < high else 4)[1]
+    down, up = -int(-min(low, 0.0) / step * (1 - 1e-9) // -1), -int(-max(high, 0.0) / step * (1 - 1e-9) // 1)
+    return [step * n for n in range(-down, max(up, 1) + 1)]
+
+
+def share(value: float) -> str:
+    """A share as a whole percentage, without a sign on nothing."""
+    return f"{value:.0%}" if abs(value) >= 0.005 else "0%"
 
 
 def short(amount: float) -> str:
