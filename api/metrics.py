@@ -3,6 +3,9 @@
 The projections' figures come from their checkpoints, read at each scrape: so they are there, and right, whichever
 process projects, and a projector that has died can not take its lag with it. Only what the projector alone can know,
 the duration of its batches, is served by the projector itself.
+
+Counts tell that somebody set a forecast, though not on which deal; so they are for those who run the system, as
+`/v1/projections` is.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,8 +17,10 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.actor import verified_actor
 from api.load import Load
-from domain.errors import Overloaded
+from api.queries import OPERATORS
+from domain.errors import NotAllowed, Overloaded
 from infra.event_store import read_head
 from infra.group_commit import GroupCommit
 from infra.metrics import described, exposition
@@ -74,8 +79,16 @@ class Metrics:
         self._load, self._group_commit = load, group_commit
         self._readers, self._watcher = readers, watcher
 
-    async def __call__(self, _: Request) -> Response:
-        """Everything in Prometheus' text format; without its database the server still says what it knows."""
+    async def __call__(self, request: Request) -> Response:
+        """Everything in Prometheus' text format; without its database the server still says what it knows.
+
+        Not for reps. A scraper names itself as any actor does, with `http_headers` in Prometheus' configuration.
+        """
+        actor = request.scope["trace"].actor = verified_actor(request.scope)
+        if actor.role not in OPERATORS:
+            raise NotAllowed(
+                f"The role {actor.role} may not see the metrics.", accepted=", ".join(sorted(OPERATORS))
+            )
         values: list[Value] = [
             ("http_requests_in_flight", (), float(self._load.in_flight)),
             ("commands_waiting", (), float(self._group_commit.waiting)),
@@ -145,7 +158,8 @@ def reference() -> str:
         "<!-- Generated from infra/metrics.py and api/metrics.py by `make docs`. -->",
         "",
         "`GET /metrics` answers in Prometheus' text format, besides these with the usual `process_*` and",
-        "`python_info`. Every process of the API counts for itself; figures of the log and of the projections are",
+        "`python_info`. Counts tell that forecasts were set, so it is for those who run the system: the scraper names",
+        "itself and its role, in Prometheus' configuration with `http_headers`, or through a proxy of its own. Every process of the API counts for itself; figures of the log and of the projections are",
         "read from the database at each scrape, so all processes say the same. The projector serves its own",
         "(`dealtrace_projector_*`) when `DEALTRACE_PROJECTOR_METRICS_PORT` is set, on the loopback only.",
         "`infra/grafana/dealtrace.json` shows them.",

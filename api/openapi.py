@@ -217,7 +217,8 @@ def _system(schemas: Schemas) -> Json:
         "200": {
             "description": "Metrics.",
             "content": {CONTENT_TYPE_PLAIN_0_0_4: {"schema": {"type": "string"}}},
-        }
+        },
+        **o.refusals((*o.COMMON, *o.ACTOR, d.NotAllowed)),
     }
     here = {"200": o.answer("Addresses.", schemas.of_struct(system.Index))}
     this = {"200": o.answer("OpenAPI 3.1.", {"type": "object"})}
@@ -235,7 +236,7 @@ def _system(schemas: Schemas) -> Json:
             ("/", "index", system.index, [], here),
             ("/health", "health", system.health, [], alive),
             ("/ready", "ready", system.Ready, [], ready),
-            ("/metrics", "metrics", Metrics.__call__, [], metrics),
+            ("/metrics", "metrics", Metrics.__call__, [*o.ACTOR_HEADERS, *o.TRACE_HEADERS], metrics),
             ("/problems", "problems", system.all_problems, [], text),
             (
                 "/problems/{code}",

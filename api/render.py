@@ -7,6 +7,7 @@ A struct's lists become tables, one row per entry; a struct whose fields are amo
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -43,6 +44,9 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "AuditEntry": ("position", "occurred_at", "field", "old", "new", "actor_id", "actor_role", "f1_before", "f1_after",
                    "f2_before", "f2_after", "reason", "deal_id", "kind", "on_behalf_of", "after_lock", "rate_set"),
     "AdoptedRateSet": ("number", "effective_from", "actor_id", "reason", "position"),
+    "StageBeside": ("stage", "deals", "amount", "f1_open", "shown.f2_open", "what_if.f2_open", "shown.stalled",
+                    "what_if.stalled", "shown.pending_loss", "what_if.pending_loss", "shown.win_rate", "what_if.win_rate",
+                    "shown.with_number", "what_if.with_number"),
     "Stage": ("key", "label.en", "label.zh", "macro_stage", "stall_after_days", "lose_after_days"),
 }  # fmt: skip
 """Columns of the tables whose rows have more than fit a window; JSON and CSV have all of them."""
@@ -57,7 +61,8 @@ def human(answer: Any, width: int) -> Iterable[RenderableType]:
     next_cursor = facts.pop("next_cursor", None)
     shown = {name: value for name, value in facts.items() if value is not None and value != ()}
     if tables:
-        yield Text("  ".join(f"{title(n)} {text(n, v)}" for n, v in shown.items()), style="dim")
+        for _, line in groupby(shown.items(), lambda fact: fact[0].rpartition(".")[0]):  # inner structs apart
+            yield Text("  ".join(f"{title(n)} {text(n, v)}" for n, v in line), style="dim")
     else:
         yield _facts(shown)
     for name, rows in tables.items():
@@ -125,7 +130,8 @@ def _table(rows: list[Row], total: Row | None, names: list[str]) -> Table:
             overflow="fold",
         )
     if total is not None:
-        table.columns[0].footer = "total"
+        first = table.columns[0]
+        first.footer, first.width = "total", first.width and max(first.width, len("total"))
     for row in rows:
         table.add_row(*(Text(text(name, row.get(name))) for name in names))
     return table

@@ -11,6 +11,7 @@ import msgspec
 MISSING = "-"
 _UNCOUNTED = ("version", "epoch")
 """Numbers that name something instead of counting it."""
+_FEW_IDS = 3
 _AMOUNTS = (
     "amount", "won", "won_per_head", "f1_open", "f2_open", "f1_final", "f2_final", "difference", "actual",
     "f1_before", "f1_after", "f2_before", "f2_after", "f2", "p10", "p50", "p90",
@@ -90,7 +91,9 @@ def _phrase(data: Any) -> str:
 
 
 def _items(values: Sequence[Any]) -> str:
-    """What stands in a list; structs in a few words each."""
+    """What stands in a list; structs in a few words each. Of ids nobody reads more than a few: only their number."""
+    if len(values) > _FEW_IDS and all(isinstance(value, UUID) for value in values):
+        return f"{len(values):,} (ids: --format json)"
     said = [
         _phrase(msgspec.to_builtins(v)) if isinstance(v, msgspec.Struct) and not is_money(v) else text("", v)
         for v in values

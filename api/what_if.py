@@ -27,9 +27,9 @@ def what_if(conn: Connection, params: WhatIfParams, viewer: Actor) -> WhatIf:
     """A past week's funnel, F1 and F2 under other rates or rules, beside what was shown then."""
     stages_at(conn, params.funnel)  # refuses a funnel that nobody knows
     week = _week(conn, params.week)
-    clocks = {"as_of": week.as_of, "known_at": params.known_at or week.as_of}
     given = {name: getattr(params, name) for name in PERIOD}
-    at, asked = period_of(conn, PeriodParams(funnel=params.funnel, **clocks, **given))
+    clocks = {"as_of": week.as_of, "known_at": params.known_at or week.as_of}
+    at, asked = period_of(conn, PeriodParams.model_validate(given | clocks))
     return beside.what_if(
         conn,
         at,

@@ -21,8 +21,8 @@ _DAYS = r"^[a-z][a-z0-9_]{0,63}=[0-9]{1,4}(,[a-z][a-z0-9_]{0,63}=[0-9]{1,4}){0,4
 DaysByStage = Annotated[str, StringConstraints(pattern=_DAYS), Field(examples=["bidding=10,negotiation=20"])]
 """Days by stage, such as bidding=10,negotiation=20."""
 
-PERIOD = ("month", "quarter", "year", "team", "owner")
-"""Fields that say what is forecast, and whose deals."""
+PERIOD = ("funnel", "month", "quarter", "year", "team", "owner")
+"""Fields that say which forecast is asked about, and whose deals."""
 
 DAYS = ("stall_after_days", "lose_after_days")
 """Fields with days by stage."""

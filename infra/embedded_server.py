@@ -4,7 +4,7 @@ In DEALTRACE_HOME/postgres:
 
     cluster/      PostgreSQL's data folder
     server.conf   our settings, written anew at each start
-    server.log    what the server has to say
+    server.log    what the server has to say; once it is long it becomes server.log.1
     start.lock    held alone while starting or stopping
     users.lock    shared by every process that uses the server; whoever can take it alone is the last one
     server.lock   held by the server's own processes, which inherit it
@@ -41,6 +41,7 @@ SUPERUSER = "postgres"
 START_SECONDS = 600
 STOP_SECONDS = 120
 WATCH_SECONDS = 1.0
+LONG_LOG_BYTES = 10_000_000
 
 # Longest path of a socket (sun_path less its final NUL), of which PostgreSQL adds a file name of its own.
 _SOCKET_PATH_BYTES = 107 - len("/.s.PGSQL.5432")
@@ -126,6 +127,9 @@ def _watch(server: "_Server", done: threading.Event) -> None:
     # A living server holds its lock, so that looking costs no connection.
     while not done.wait(WATCH_SECONDS):
         try:
+            if server.log_is_long():
+                with exclusive(server.folder / "start.lock", START_SECONDS):
+                    server.shorten_log()
             if _nobody_holds(server.folder / "server.lock"):
                 with exclusive(server.folder / "start.lock", START_SECONDS):
                     log.warning("PostgreSQL has died; starting it again.")
@@ -200,6 +204,29 @@ class _Server:
             time.sleep(POLL_SECONDS)
         shutil.rmtree(self.sockets, ignore_errors=True)
 
+    def log_is_long(self) -> bool:
+        """Whether the server has said so much that its log is to begin anew."""
+        try:
+            return (self.folder / "server.log").stat().st_size > LONG_LOG_BYTES
+        except FileNotFoundError:
+            return False
+
+    def shorten_log(self) -> None:
+        """Keep what the server said in server.log.1 and empty server.log, to which the server goes on appending.
+
+        What it says between the two is lost.
+        """
+        if not self.log_is_long():
+            return  # another process was quicker
+        kept = self.folder / "server.log.1"
+        kept.unlink(missing_ok=True)
+        descriptor = os.open(self.folder / "server.log", os.O_RDWR | os.O_NOFOLLOW)
+        with open(descriptor, "rb+") as log, kept.open("xb") as copy:
+            os.fchmod(copy.fileno(), 0o600)
+            shutil.copyfileobj(log, copy)
+            log.truncate(0)
+        self.account.give(kept)
+
     def _answers(self) -> bool:
         if _nobody_holds(self.folder / "server.lock"):
             return False
@@ -248,6 +275,7 @@ class _Server:
         with conf.open("x", encoding="utf-8") as file:
             file.write(_CONF.format(sockets=self.sockets))
         self.account.give(conf)
+        self.shorten_log()
         log = self.folder / "server.log"
         log.touch(mode=0o600)
         self.account.give(log)

@@ -28,17 +28,17 @@ class Job(msgspec.Struct, frozen=True):
     id: UUID
     funnel: str
     until: datetime
-    period: str | None
-    seed: int
-    replicates: int
+    state: State
+    progress: float
+    phase: str
     asked_by: str | None
     asked_as: str | None
     asked_at: datetime
-    state: State
+    period: str | None
+    seed: int
+    replicates: int
     change: int
     attempt: int
-    phase: str
-    progress: float
     began_at: datetime | None
     ended_at: datetime | None
     reason: str | None
@@ -84,12 +84,13 @@ class KeyReused(Exception):
 
 
 _JOBS = """
-SELECT id, funnel, until, period, seed, replicates, asked_by, asked_as, asked_at, state, change, attempt, phase,
-       round(progress::numeric, 4)::float8, began_at, ended_at, reason
+SELECT id, funnel, until, state, round(progress::numeric, 4)::float8, phase, asked_by, asked_as, asked_at,
+       period, seed, replicates, change, attempt, began_at, ended_at, reason
 FROM dealtrace.recalibration_jobs"""
 _OF_RECORDS = """
-SELECT id, funnel, until, body::json ->> 'period', (body::json ->> 'seed')::bigint, (body::json ->> 'replicates')::int,
-       NULL, NULL, created_at, 'done', 1::bigint, 1, 'Done', 1::float8, NULL::timestamptz, created_at, NULL
+SELECT id, funnel, until, 'done', 1::float8, 'Done', NULL, NULL, created_at,
+       body::json ->> 'period', (body::json ->> 'seed')::bigint, (body::json ->> 'replicates')::int,
+       1::bigint, 1, NULL::timestamptz, created_at, NULL
 FROM dealtrace.recalibration_records r"""
 _NO_JOB = "NOT EXISTS (SELECT FROM dealtrace.recalibration_jobs j WHERE j.id = r.id)"
 _PAGE = f"""

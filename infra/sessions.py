@@ -83,4 +83,7 @@ def alone(url: str, key: int) -> Iterator[bool]:
         Session.open(url, "dealtrace lock", idle_in_transaction_session_timeout="0") as session,
         session.transaction(),
     ):
-        yield bool(session.execute("SELECT pg_try_advisory_xact_lock(%s)", [key]).fetchall()[0][0])
+        # The key is written into the statement: one with parameters keeps its snapshot as long as the transaction
+        # lasts, and VACUUM would find nothing that all can see.
+        lock = sql.SQL("SELECT pg_try_advisory_xact_lock({})").format(key)
+        yield bool(session.execute(lock).fetchall()[0][0])

@@ -131,7 +131,7 @@ def request_span(method: str, path: str, request_id: str, correlation_id: str, p
 def group_committed(
     requests: Iterable[tuple[Request, float]], began: float, appended: tuple[float, float] | None
 ) -> None:
-    """Spans of a group for each of its requests: its wait and execution, and in it the append.
+    """Spans of a group for each of its requests: its wait and execution, and in it the decisions and the append.
 
     Times are of `time.perf_counter`; a request comes with the time when it was queued.
     """
@@ -145,12 +145,13 @@ def group_committed(
             start_time=_clock(queued),
             attributes={"dealtrace.group.requests": len(group), "dealtrace.waited_seconds": began - queued},
         )
+        within, ended = set_span_in_context(span), time.perf_counter()
+        decided = _tracer.start_span("decide", context=within, start_time=_clock(began))
+        decided.end(_clock(appended[0] if appended else ended))
         if appended is not None:
-            inner = _tracer.start_span(
-                "append", context=set_span_in_context(span), start_time=_clock(appended[0])
-            )
+            inner = _tracer.start_span("append", context=within, start_time=_clock(appended[0]))
             inner.end(_clock(appended[1]))
-        span.end()
+        span.end(_clock(ended))
 
 
 def projected(events: Sequence[Recorded], projections: Sequence[str], began: float) -> None:

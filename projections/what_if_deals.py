@@ -68,10 +68,13 @@ def judged(deals: Iterable[JudgedDeal], stages: dict[str, Stage], variant: Varia
     states = [deal.state(stages) for deal in every]
     rates = roll_up(RatedDeal(deal.amount, deal.win_rate(variant)) for deal in every)
     return Judged(
-        *(states.count(state) for state in ("entered", "stalled", "pending_loss", "pending_advance")),
-        rates.mean,
-        rates.with_number,
-        rates.not_computed,
+        entered=states.count("entered"),
+        stalled=states.count("stalled"),
+        pending_loss=states.count("pending_loss"),
+        pending_advance=states.count("pending_advance"),
+        win_rate=rates.mean,
+        with_number=rates.with_number,
+        not_computed=rates.not_computed,
     )
 
 

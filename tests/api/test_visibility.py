@@ -237,8 +237,11 @@ def test_a_deals_version_does_not_move(world: World) -> None:
 
 @pytest.mark.parametrize("role", ["rep", "integration"])
 def test_how_many_events_a_projection_applied_is_for_those_who_run_it(world: World, role: str) -> None:
-    answer = world.api.as_role(role).get("/v1/projections")
-    assert (answer.status_code, answer.json()["code"]) == (403, "not-allowed")
+    for address in OPERATORS_ONLY:
+        answer = world.api.as_role(role).get(address)
+        assert (answer.status_code, answer.json()["code"]) == (403, "not-allowed")
+        assert world.api.client.get(address).json()["code"] == "unauthenticated"
+        assert world.api.as_role("sales_operations").get(address).is_success
 
 
 def test_who_leaves_the_deal_team_sees_the_forecast_but_not_what_was_set_meanwhile(

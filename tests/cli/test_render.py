@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from rich.console import Console
 
 import api.asking  # noqa: F401 -- every row that is answered
 from api.render import SHOWN, csv_text, human
+from api.spelling import text as spelled
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -99,3 +101,9 @@ def test_a_list_of_structs_deep_inside_a_thing_is_told_in_words() -> None:
     text = printed(Thing("x", Context((Part(Decimal("0.05"), "by hand"),))), 80)
     assert "Part(" not in text
     assert "amount 0.05, note by hand" in text
+
+
+def test_a_long_list_of_ids_is_counted_and_a_short_one_told() -> None:
+    ids = tuple(UUID(int=n) for n in range(1200))
+    assert spelled("", ids) == "1,200 (ids: --format json)"
+    assert spelled("", ids[:2]) == f"{ids[0]}, {ids[1]}"

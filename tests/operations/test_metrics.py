@@ -50,8 +50,8 @@ def parsed(text: str) -> Found:
 
 
 def scrape(api: Api) -> Found:
-    """What the API says, asked as a scraper asks: without an actor."""
-    answer = api.client.get("/metrics").raise_for_status()
+    """What the API says, asked as a scraper asks."""
+    answer = api.as_role("sales_operations").get("/metrics").raise_for_status()
     assert answer.headers["Content-Type"].startswith("text/plain")
     return parsed(answer.text)
 
@@ -184,7 +184,7 @@ def test_every_metric_is_documented_and_every_documented_one_is_there(api: Api) 
     assert (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8") == metrics.reference()
     assert (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8") == configuration_reference()
     api.catch_up()
-    text = api.client.get("/metrics").text
+    text = api.as_role("admin").get("/metrics").text
     exposed = {f.name for f in text_string_to_metric_families(text) if f.name.startswith("dealtrace_")}
     documented = documented_names()
     assert exposed <= {name.removesuffix("_total") for name in documented}
@@ -280,16 +280,18 @@ def test_a_trace_leads_from_the_request_to_its_projected_row(api: Api) -> None:
         answer = api.post("/v1/deals", {"funnel": "tas_plus"}, **caller)
         assert answer.status_code == 201
         run_to_head(api.database.app_url)  # what the projector does, which may be another process
-        wait_until(lambda: len(kept.get_finished_spans()) == 4)
+        wait_until(lambda: len(kept.get_finished_spans()) == 5)
     spans = {span.name: span for span in kept.get_finished_spans()}
     request, group = spans["POST request"], spans["group commit"]
     assert {format(s.context.trace_id, "032x") for s in spans.values()} == {trace_id}
     assert format(request.parent.span_id, "016x") == "00f067aa0ba902b7"
     assert request.attributes["http.response.status_code"] == 201
     assert group.parent.span_id == spans["project"].parent.span_id == request.context.span_id
-    assert spans["append"].parent.span_id == group.context.span_id
+    decided = spans["decide"]
+    assert spans["append"].parent.span_id == decided.parent.span_id == group.context.span_id
     assert spans["project"].attributes["dealtrace.position"] == answer.json()["position"]
-    assert request.start_time <= group.start_time <= spans["append"].start_time
+    assert request.start_time <= group.start_time <= decided.start_time <= decided.end_time
+    assert decided.end_time <= spans["append"].start_time
     assert spans["append"].end_time <= group.end_time <= spans["project"].start_time
 
 
@@ -297,7 +299,7 @@ def test_a_correlation_id_of_its_own_links_to_the_callers_trace(api: Api) -> Non
     caller = {"traceparent": f"00-{1:032x}-{2:016x}-01", "X-Correlation-Id": "order-17"}
     with traced() as kept:
         assert api.post("/v1/deals", {"funnel": "tas_plus"}, **caller).status_code == 201
-        wait_until(lambda: len(kept.get_finished_spans()) == 3)
+        wait_until(lambda: len(kept.get_finished_spans()) == 4)
     (request,) = [span for span in kept.get_finished_spans() if span.parent is None]
     assert request.context.trace_id == tracing.trace_of("order-17")
     assert [link.context.trace_id for link in request.links] == [1]
@@ -349,8 +351,8 @@ def test_the_processes_send_one_trace_to_a_collector(database: Server, tmp_path:
     trace = tracing.trace_of("order-17").to_bytes(16)
     found = sorted({(process, span.name) for process, span in Collector.spans if span.trace_id == trace})
     assert found == [
-        ("api", "GET request"), ("api", "POST request"), ("api", "append"), ("api", "group commit"),
-        ("projector", "project"),
+        ("api", "GET request"), ("api", "POST request"), ("api", "append"), ("api", "decide"),
+        ("api", "group commit"), ("projector", "project"),
     ]  # fmt: skip
 
 

@@ -26,6 +26,9 @@ from tests.soak.one import Outcome, run_schedule
 from tests.soak.schedule import schedule
 from tests.soak.template import make_template, may_mount
 
+SHOWN = 12
+"""Problems of one schedule that are printed; the results file has them all."""
+
 
 def main() -> int:
     """Run what was asked for; 1 when a schedule failed."""
@@ -61,15 +64,21 @@ def _run_all(seeds: list[int], arguments: argparse.Namespace) -> Iterator[Outcom
     ):
         make_template(Path(folder))
         waiting = [pool.submit(run_schedule, seed, Path(folder), arguments.keep) for seed in seeds]
-        for done in as_completed(waiting):
-            outcome = done.result()
-            print(outcome.line, flush=True)
-            for problem in outcome.problems:
-                print(f"    {problem[:2000]}", flush=True)
-            if arguments.results is not None:
-                with arguments.results.open("a") as file:
-                    file.write(json.dumps({"code": _code(), **asdict(outcome)}) + "\n")
-            yield outcome
+        try:
+            for done in as_completed(waiting):
+                yield _told(done.result(), arguments.results)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _told(outcome: Outcome, results: Path | None) -> Outcome:
+    print(outcome.line, flush=True)
+    for problem in outcome.problems[:SHOWN]:
+        print(f"    {problem[:2000]}", flush=True)
+    if results is not None:
+        with results.open("a") as file:
+            file.write(json.dumps({"code": _code(), **asdict(outcome)}) + "\n")
+    return outcome
 
 
 def _passed(results: Path | None) -> set[int]:

@@ -54,7 +54,7 @@ def run_schedule(seed: int, template: Path, keep: bool) -> Outcome:
         with own_cluster(template, folder) as cluster, world(plan, cluster, _forks(), folder) as it:
             try:
                 run(it)
-                problems = judge(it)
+                problems = list(dict.fromkeys(judge(it)))
                 events = int(cluster.query("SELECT position FROM dealtrace.log_head")[0][0])
             finally:
                 told = [told for writer in it.writers for told in writer.told]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from api.cli.failure import INTERRUPTED
 from infra.failpoints import VARIABLE
 from tests.soak.forks import Fork, Forks
 from tests.soak.schedule import Arm
@@ -77,7 +78,9 @@ class Program:
         if self._thread.is_alive():
             self.end()
             return f"{self.name} did not stop in {STOP_SECONDS} s"
-        return None if self.codes[-1] == 0 else f"{self.name} ended with code {self.codes[-1]}"
+        if self.codes[-1] in (0, INTERRUPTED):  # the latter when it was only just beginning
+            return None
+        return f"{self.name} ended with code {self.codes[-1]}"
 
     def kill(self) -> None:
         """End its present life whatever it does."""

@@ -2,7 +2,8 @@
 
 from workers.importer.mapping import Mapping, load_mapping
 from workers.importer.report import ImportSummary, Problem, Progress, UnusableInput, problem_file
-from workers.importer.run import Kind, run_import
+from workers.importer.run import run_import
+from workers.importer.share import Kind
 
 __all__ = [
     "ImportSummary",

@@ -98,7 +98,8 @@ class ExportFile:
         """Each record of the share with its identity; text that is not text is a problem."""
         salt, id_salt = f"{source}\0{kind}\0".encode(), f"{source}\0{kind}\0\0id\0".encode()
         occurrences = OfTheMoment() if kind == "history" else OfTheFile()
-        before_it, moment, ours = ("", ""), 0, share.has("")
+        before_it: tuple[str, ...] = ()
+        moment, ours = 0, False
         for line, record in self._whole():
             if isinstance(record, Problem):
                 if share.has(record.deal):

@@ -16,7 +16,7 @@ from workers.importer.mapping import Mapping
 from workers.importer.playbook import ensure_playbook
 from workers.importer.report import COUNTS, ImportSummary, Problem, Progress
 from workers.importer.rows import Share, is_compressed, open_export
-from workers.importer.share import Job, Kind, ShareImport, Told
+from workers.importer.share import Job, Kind, Told, import_share
 from workers.importer.side_by_side import side_by_side
 
 IMPORTER = Actor(id="importer", role="admin", auth="cli")
@@ -64,7 +64,7 @@ def run_import(
         count = (processes or _processes_for(file)) if part.deals_stand_alone and not dry_run else 1
         shares = [Share(number, count) for number in range(count)]
         together = _Together(job, shares, export.size, started)
-        own = ShareImport(job, shares[0], executor, connection.another()).run(export)
+        own = import_share(job, shares[0], executor, connection.another(), export)
         with closing(side_by_side(own, job, connection, shares[1:])) as steps:
             for number, told in steps:
                 for problem in together.take(number, told):

@@ -2,7 +2,7 @@
 
 import gc
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -86,7 +86,14 @@ class _Planned(NamedTuple):
     plan: Plan
 
 
-class ShareImport:
+def import_share(
+    job: Job, share: Share, executor: Executor, connection: LogConnection, export: ExportFile
+) -> Generator[Told, None, None]:
+    """Import the rows of the share; what became of them, after each chunk."""
+    yield from _ShareImport(job, share, executor, connection).run(export)
+
+
+class _ShareImport:
     """One share on its way into the log."""
 
     def __init__(self, job: Job, share: Share, executor: Executor, connection: LogConnection) -> None:
@@ -100,7 +107,6 @@ class ShareImport:
         self._on_their_way: set[UUID] = set()
 
     def run(self, export: ExportFile) -> Iterator[Told]:
-        """Import the rows of the share; what became of them, after each chunk."""
         summary = self._summary
         planned: deque[_Planned] = deque()
         with _collector_at_rest():
@@ -233,7 +239,7 @@ def _collector_at_rest() -> Iterator[None]:
             gc.enable()
 
 
-R = TypeVar("R", Row, Row | Problem)
+R = TypeVar("R", bound=Row | Problem)
 
 
 def _chunks(rows: Iterable[R], size: int) -> Iterator[list[R]]:

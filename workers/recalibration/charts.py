@@ -48,11 +48,12 @@ def lines_plot(
             continue
         parts.append(path(points, line.dash, 2.6 if line.dash == "solid" else 1.8))
         parts += [mark(line.mark, x, y, 3.6) for x, y in points[::marked]]
-        parts += [
-            text(x - 8, y + 14, share(value), "end", "count")
-            for (x, y), (_, value) in zip(points, shown, strict=True)
-            if value > ticks[-1] * 1.02
+        above = [
+            (x, value) for (x, _), (_, value) in zip(points, shown, strict=True) if value > ticks[-1] * 1.02
         ]
+        if above:
+            x, value = max(above, key=lambda each: each[1])
+            parts.append(text(x - 8, frame.top + 14, f"up to {share(value)}", "end", "count"))
     entries = [(line.name, line.dash, line.mark) for line in lines]
     return key(entries) + svg(_WIDTH, _HEIGHT, title, said, parts, name)
 
