@@ -3,6 +3,7 @@
 For now two headers name the actor, and they are believed from this machine only.
 """
 
+import re
 from ipaddress import ip_address
 from typing import Any, get_args
 
@@ -13,6 +14,7 @@ ROLES = tuple(role for role in get_args(Role) if role != "system")
 """The roles that may come from outside."""
 
 ACTOR_ID, ACTOR_ROLE = b"x-actor-id", b"x-actor-role"
+_HOST = re.compile(r"(?:\[([^][]+)\]|([^][:@]*))(?::\d*)?")
 
 
 class NotLoopback(Exception):
@@ -62,8 +64,8 @@ def _refuse_strangers(scope: Any) -> None:
     The name, so that a web page can not reach the server by a name of its own that resolves to the loopback.
     """
     server, client = scope.get("server"), scope.get("client")
-    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
-    for place in (server[0] if server else None, client[0] if client else None, _without_port(host) or None):
+    names = [_without_port(value.decode("latin-1")) for key, value in scope["headers"] if key == b"host"]
+    for place in (server[0] if server else None, client[0] if client else None, *filter(None, names)):
         if place is not None and not _is_loopback(place):
             raise HeadersNotTrusted(
                 "Actor headers are believed over the loopback only.", accepted="127.0.0.1 or ::1"
@@ -71,9 +73,9 @@ def _refuse_strangers(scope: Any) -> None:
 
 
 def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
+    """The name or address; what is neither stays whole, and is nobody's."""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2] or "") if found else host
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,5 +1,6 @@
 """Request bodies: read with a limit, parsed strictly, checked against a model, with errors in clear words."""
 
+import asyncio
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +16,8 @@ MAX_COMMAND = 1024 * 1024
 MAX_BATCH = 8 * 1024 * 1024
 MOST_AT_ONCE = 256 * 1024 * 1024
 """Bytes of all the bodies that are being read."""
+BODY_SECONDS = 60.0
+"""For how long a body may keep its request waiting."""
 MOST_ERRORS = 20
 
 M = TypeVar("M", bound=BaseModel)
@@ -41,16 +44,21 @@ async def _read(request: Request, limit: int) -> bytes:
         raise _too_large(limit)
     chunks, size = [], 0
     try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            _reading.bytes += len(chunk)
-            if size > limit:
-                raise _too_large(limit)
-            if _reading.bytes > MOST_AT_ONCE:
-                raise Overloaded("Too much is being sent already.", accepted="the same command in a second")
-            chunks.append(chunk)
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                _reading.bytes += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+                if _reading.bytes > MOST_AT_ONCE:
+                    raise Overloaded(
+                        "Too much is being sent already.", accepted="the same command in a second"
+                    )
+                chunks.append(chunk)
     except ClientDisconnect:
         raise MalformedJson("The body broke off.") from None
+    except TimeoutError:
+        raise MalformedJson(f"The body did not come to its end in {BODY_SECONDS:g} s.") from None
     finally:
         _reading.bytes -= size
     return b"".join(chunks)

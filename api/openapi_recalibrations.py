@@ -1,6 +1,6 @@
 """The OpenAPI operations about recalibrations that are more than a query, and about adopting what they found."""
 
-from typing import Any
+from typing import Any, get_args
 
 from api import openapi_parts as o
 from api import refusals as r
@@ -12,7 +12,7 @@ from api.recalibration_params import AdoptBody, OneRecalibration, RecalibratePar
 from api.recalibrations import MAY_ASK, MAY_READ
 from api.schemas import Json, Schemas
 from domain import errors as d
-from infra.recalibration_jobs import Job
+from infra.recalibration_jobs import Job, State
 
 _TAG = ["recalibrations"]
 _ONE = "/v1/recalibrations/{recalibration_id}"
@@ -75,6 +75,13 @@ def _events(job: Json) -> Json:
         "description": "The last id that was received.",
         "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
     }
+    event = o.object_of(
+        {
+            "id": {"type": "string"},
+            "event": {"type": "string", "enum": list(get_args(State))},
+            "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": job},
+        }
+    )
     return {
         "operationId": "recalibration-events",
         "tags": _TAG,
@@ -89,7 +96,7 @@ def _events(job: Json) -> Json:
             "200": {
                 "description": "The stream.",
                 "headers": {"X-Request-ID": o.header("The request's id.")},
-                "content": {"text/event-stream": {"schema": {"type": "string"}, "itemSchema": job}},
+                "content": {"text/event-stream": {"itemSchema": event}},
             },
             "204": {
                 "description": "The last event was received already.",

@@ -38,10 +38,9 @@ def _rfc3339(value: Any) -> Any:
 def _utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("must have an offset from UTC")
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("must lie within the years 1 to 9999 in UTC") from None
+    if not 1900 <= moment.year <= 2200:  # weeks and norms around it must be times too
+        raise ValueError("must lie between the years 1900 and 2200")
+    return moment.astimezone(UTC)
 
 
 def _plain_text(text: str) -> str:

@@ -4,9 +4,15 @@ import socket
 
 import uvicorn
 
+from api.http_connection import HttpConnection
+
 
 class HttpServer(uvicorn.Server):
     """Ends the open streams before it waits for its connections to finish."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        config.http = HttpConnection
+        super().__init__(config)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more, let every stream go, finish what was accepted."""

@@ -221,7 +221,7 @@ class _Server:
         kept = self.folder / "server.log.1"
         kept.unlink(missing_ok=True)
         descriptor = os.open(self.folder / "server.log", os.O_RDWR | os.O_NOFOLLOW)
-        with open(descriptor, "rb+") as log, kept.open("xb") as copy:
+        with os.fdopen(descriptor, "rb+") as log, kept.open("xb") as copy:
             os.fchmod(copy.fileno(), 0o600)
             shutil.copyfileobj(log, copy)
             log.truncate(0)

@@ -128,8 +128,10 @@ class GroupCommit:
             if len(requests) == 1:
                 log.exception("a command could not be executed")
                 return [error]
-            # One of them may be the cause, and the others must not suffer from it.
-            return [answer for request in requests for answer in self._execute([request])]
+            # One of them may be the cause, and the others must not suffer from it: each half by itself, until the
+            # cause is alone after log2 steps.
+            middle = len(requests) // 2
+            return self._execute(requests[:middle]) + self._execute(requests[middle:])
 
 
 def _commands(group: list[Waiting]) -> int:

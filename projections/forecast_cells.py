@@ -91,8 +91,7 @@ o AS MATERIALIZED (
   WHERE (%(owners)s::text[] IS NULL OR s.owner = ANY(%(owners)s))
 ), c AS MATERIALIZED (
   SELECT o.*, f.month, f.amount AS expects, {counts} AS counts, {seen} AS seen
-  FROM o LEFT JOIN {forecasts} f ON f.deal_id = o.deal_id AND f.closed_times = o.closed_times AND {f_then}
-  WHERE o.in_months
+  FROM ({with_owner_now}) o LEFT JOIN {forecasts} f ON f.deal_id = o.deal_id AND f.closed_times = o.closed_times AND {f_then}
 ){elsewhere}
 SELECT NULL, NULL, NULL::boolean, NULL::boolean, 0::bigint, 0::numeric, 0::bigint, 0::numeric,
   (SELECT array_agg(deal_id ORDER BY deal_id) FROM c WHERE month IS NULL AND seen),
@@ -113,16 +112,22 @@ _SEEN = """(NOT coalesce(o.owner = ANY(%(own)s) OR o.owner_now = ANY(%(own)s), f
   AND (%(below)s::text[] IS NULL OR coalesce(o.owner_now = ANY(%(below)s), false)))"""
 
 _ROWS = """
-SELECT s.deal_id, s.stage, s.owner, {owner_now} AS owner_now, s.amount, s.amount_thousandths, s.expected_close,
-  s.entered_at, s.closed_times
+SELECT s.deal_id, s.stage, s.owner, s.amount, s.amount_thousandths, s.expected_close, s.entered_at, s.closed_times,
+  s.next_occurred_at IS NULL AS last
 FROM {states} s WHERE s.funnel = %(funnel)s AND s.status = 'open' AND {then} AND {when}"""
+
+# The owner of today is looked up for the few deals of which something is asked, and only if something followed.
+_WITH_OWNER_NOW = """SELECT o.*,
+  CASE WHEN o.last THEN o.owner ELSE (SELECT h.owner FROM {heads} h WHERE h.deal_id = o.deal_id) END AS owner_now
+  FROM {rows} o"""
 
 _MATTERS = """ AND (s.expected_close IS NULL OR s.expected_close < %(today)s
   OR (s.expected_close >= %(first)s AND s.expected_close < %(end)s))"""
 
 # Forecasts for the months, of deals that are open but expected at another time.
 _ELSEWHERE = """, e AS (
-  SELECT o.deal_id FROM {forecasts} f JOIN ({rows}) o ON o.deal_id = f.deal_id AND o.closed_times = f.closed_times
+  SELECT o.deal_id FROM {forecasts} f JOIN ({with_owner_now}) o
+  ON o.deal_id = f.deal_id AND o.closed_times = f.closed_times
   WHERE f.month = ANY(%(months)s) AND {f_then} AND NOT EXISTS (SELECT FROM c WHERE c.deal_id = f.deal_id)
   AND (%(owners)s::text[] IS NULL OR o.owner = ANY(%(owners)s)) AND {seen}
 )"""
@@ -135,6 +140,8 @@ def _open_sql(at: Then) -> sql.Composed:
         "f_then": in_force("f", at.known_at),
         "seen": sql.SQL(_SEEN),
     }
+    with_owner_now, heads = sql.SQL(_WITH_OWNER_NOW), FUNNEL.view("funnel_heads")
+    every = sql.SQL("({})").format(_rows(at, sql.SQL("")))
     return sql.SQL(_OPEN).format(
         **parts,
         rows=_rows(at, sql.SQL(_MATTERS if dated else "")),
@@ -144,7 +151,12 @@ def _open_sql(at: Then) -> sql.Composed:
             else "true"
         ),
         counts=sql.SQL("(f.month = coalesce(%(one_month)s::text, to_char(o.expected_close, 'YYYY-MM')))"),
-        elsewhere=sql.SQL(_ELSEWHERE).format(**parts, rows=_rows(at, sql.SQL(""))) if dated else sql.SQL(""),
+        with_owner_now=with_owner_now.format(heads=heads, rows=sql.SQL("(SELECT * FROM o WHERE in_months)")),
+        elsewhere=sql.SQL(_ELSEWHERE).format(
+            **parts, with_owner_now=with_owner_now.format(heads=heads, rows=every)
+        )
+        if dated
+        else sql.SQL(""),
         moved=sql.SQL("SELECT deal_id FROM c WHERE month IS NOT NULL AND NOT counts AND seen{}").format(
             sql.SQL(" UNION ALL SELECT deal_id FROM e" if dated else "")
         ),
@@ -154,17 +166,13 @@ def _open_sql(at: Then) -> sql.Composed:
 def _rows(at: Then, matters: sql.SQL) -> sql.Composed:
     """The open deals at (T, K): those whose row is still the last, and those that another one followed."""
     states, then = FUNNEL.view("deal_states"), happened("s", at.known_at)
-    after = "s.next_occurred_at > %(as_of)s"
+    after = sql.SQL("s.next_occurred_at > %(as_of)s")
     if at.known_at is not None:
-        after = f"({after} OR s.next_known_at > %(known_at)s)"
-    owner_now = sql.SQL("(SELECT h.owner FROM {} h WHERE h.deal_id = s.deal_id)").format(
-        FUNNEL.view("funnel_heads")
-    )
+        after = sql.SQL("(s.next_occurred_at > %(as_of)s OR s.next_known_at > %(known_at)s)")
     last = sql.SQL("s.next_occurred_at IS NULL") + matters
-    followed = sql.SQL("s.next_occurred_at IS NOT NULL AND " + after) + matters
+    followed = sql.SQL("s.next_occurred_at IS NOT NULL AND ") + after + matters
     return sql.SQL(" UNION ALL ").join(
-        sql.SQL(_ROWS).format(states=states, then=then, owner_now=owner, when=when)
-        for owner, when in ((sql.SQL("s.owner"), last), (owner_now, followed))
+        sql.SQL(_ROWS).format(states=states, then=then, when=when) for when in (last, followed)
     )
 
 

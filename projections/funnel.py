@@ -31,7 +31,8 @@ PROJECTION = Projection(
             closing=("next_occurred_at", "next_known_at"),
             indexes=(
                 (
-                    "(funnel, account_id, stage) INCLUDE (amount_thousandths, occurred_at, known_at)"
+                    "(funnel, account_id, stage) INCLUDE (amount_thousandths, occurred_at, known_at, owner,"
+                    " product_line, customer_segment, region)"
                     " WHERE status = 'open' AND next_occurred_at IS NULL"
                 ),
                 "(funnel, expected_close) WHERE status = 'open' AND next_occurred_at IS NULL",
@@ -129,34 +130,39 @@ def snapshot(
     Raises UnknownFunnel.
     """
     stages = stages_at(conn, funnel, as_of, known_at)
-    keys = [s.key for s in stages.all]
-    position, customers, numbers = _counts(
-        conn, _open_deals(filters, funnel, known_at), keys, _parameters(filters, funnel, as_of, known_at)
+    position, customers, counted = _counts(
+        conn, _open_deals(filters, funnel, known_at), _parameters(filters, funnel, as_of, known_at)
     )
-    by_stage = dict(zip(keys, numbers, strict=True))
-    shown = stages.showing([key for key, (deals, _, _) in by_stage.items() if deals])
+    numbers = {s.key: counted.get(s.key, (0, 0, Decimal())) for s in stages.all}
+    shown = stages.showing([key for key, (deals, _, _) in numbers.items() if deals])
+    deals, _, amounts = zip(*numbers.values(), strict=True)
     return Snapshot(
         funnel,
         as_of,
         known_at,
         position,
-        tuple(StageFigures(s.key, s.macro_stage, *_figures(*by_stage[s.key])) for s in shown),
-        Total(*_figures(sum(n[0] for n in numbers), customers, sum((n[2] for n in numbers), Decimal()))),
+        tuple(StageFigures(s.key, s.macro_stage, *_figures(*numbers[s.key])) for s in shown),
+        Total(*_figures(sum(deals), customers, sum(amounts, Decimal()))),
     )
 
 
 def _counts(
-    conn: Connection[Any], open_deals: OpenDeals, stages: list[str], parameters: dict[str, Any]
-) -> tuple[int, int, list[tuple[int, int, Decimal]]]:
-    """The position, the customers of all stages, and each stage's deals, customers and amount in thousandths."""
-    quick, whole = (
-        sql.SQL("SELECT {}, q.* FROM ({}) q").format(PROJECTION.position, counts)
-        for counts in (open_deals.counts_of_last_rows(stages), open_deals.counts(stages))
+    conn: Connection[Any], open_deals: OpenDeals, parameters: dict[str, Any]
+) -> tuple[int, int, dict[str, tuple[int, int, Decimal]]]:
+    """The position, the customers of all stages, and by stage its deals, customers and amount in thousandths."""
+    quick = sql.SQL("SELECT {}, ({}), q.* FROM (SELECT) AS one LEFT JOIN ({}) q ON true").format(
+        PROJECTION.position, open_deals.followed(), open_deals.counts_of_last_rows()
     )
-    ((position, more, customers, *flat),) = conn.execute(quick, parameters).fetchall()
-    if more:
-        ((position, customers, *flat),) = conn.execute(whole, parameters).fetchall()
-    return position, customers, list(zip(flat[0::3], flat[1::3], flat[2::3], strict=True))
+    rows = conn.execute(quick, parameters).fetchall()
+    if rows[0][1]:
+        whole = sql.SQL("SELECT {}, true, q.* FROM (SELECT) AS one LEFT JOIN ({}) q ON true").format(
+            PROJECTION.position, open_deals.counts()
+        )
+        rows = conn.execute(whole, parameters).fetchall()
+    by_stage = {
+        stage: (deals, customers, amount) for _, _, stage, deals, customers, amount, _ in rows if stage
+    }
+    return rows[0][0], rows[0][-1] or 0, by_stage
 
 
 def _figures(deals: int, customers: int, thousandths: Decimal) -> tuple[int, int, str]:

@@ -3,7 +3,6 @@
 Placeholders: `as_of`, `known_at` (where there is a K), `funnel` (where there is one), and those of the filters.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,14 +12,12 @@ from projections.filters import Filters
 from projections.playbook import MACRO_STAGES, funnels_at, stages_at
 
 _COUNTED = sql.SQL("stage, account_id, amount_thousandths")
-_PER_CUSTOMER = sql.SQL(
-    "nullif(count(*) FILTER (WHERE stage = {stage}), 0) AS {deals},"
-    " sum(amount_thousandths) FILTER (WHERE stage = {stage}) AS {amount}"
+_CELLS = sql.SQL(
+    "SELECT account_id, stage, count(*)::int AS deals, sum(amount_thousandths) AS amount FROM ({}) r"
+    " GROUP BY account_id, stage"
 )
-_PER_STAGE = sql.SQL(
-    "coalesce(sum({deals}), 0)::bigint, count({deals}) FILTER (WHERE account_id IS NOT NULL),"
-    " coalesce(sum({amount}), 0)"
-)
+"""Of each customer in each stage, and of nobody in each stage. Few counters, and no sort where an index has the order."""
+_STAGES = sql.SQL("SELECT stage, sum(deals), count(account_id), sum(amount) FROM {} GROUP BY stage")
 
 
 class OpenDeals:
@@ -49,38 +46,28 @@ class OpenDeals:
         """All of them, with every column."""
         return sql.SQL("SELECT * {} UNION ALL SELECT * {}").format(self._last, self._followed)
 
-    def counts(self, stages: Sequence[str]) -> sql.Composed:
-        """One row: the customers of all, then for each stage its deals, customers and amount in thousandths."""
+    def counts(self) -> sql.Composed:
+        """Of each stage with deals: the key, deals, customers, and amount in thousandths; and the customers of all."""
         rows = sql.SQL("SELECT {columns} {} UNION ALL SELECT {columns} {}").format(
             self._last, self._followed, columns=_COUNTED
         )
-        return _counts(stages, rows)
+        return sql.SQL(
+            "WITH cells AS MATERIALIZED ({}) SELECT s.*, (SELECT count(DISTINCT account_id) FROM cells) FROM ({}) s"
+        ).format(_CELLS.format(rows), _STAGES.format(sql.SQL("cells")))
 
-    def counts_of_last_rows(self, stages: Sequence[str]) -> sql.Composed:
-        """The same of the first kind of rows alone, preceded by whether there are rows of the second kind.
+    def counts_of_last_rows(self) -> sql.Composed:
+        """The same of the first kind of rows alone; no rows when there are any of the second kind.
 
-        Near the present there are none, and this is one pass over an index alone, in the order of the customers.
+        Near the present there are none, and these are two passes over an index alone, in the order of the customers.
         """
-        rows = sql.SQL("SELECT {} {}").format(_COUNTED, self._last)
-        return sql.SQL("SELECT EXISTS (SELECT {}) AS more, counts.* FROM ({}) counts").format(
-            self._followed, _counts(stages, rows)
+        rows = sql.SQL("SELECT {} {} AND NOT ({})").format(_COUNTED, self._last, self.followed())
+        return sql.SQL("SELECT s.*, (SELECT count(DISTINCT account_id) FROM ({}) r) FROM ({}) s").format(
+            rows, _STAGES.format(sql.SQL("({}) c").format(_CELLS.format(rows)))
         )
 
-
-def _counts(stages: Sequence[str], rows: sql.Composed) -> sql.Composed:
-    names = [
-        {"deals": sql.Identifier(f"deals_{i}"), "amount": sql.Identifier(f"amount_{i}")}
-        for i in range(len(stages))
-    ]
-    return sql.SQL(
-        "SELECT count(account_id), {outer} FROM (SELECT account_id, {inner} FROM ({rows}) o GROUP BY account_id) c"
-    ).format(
-        outer=sql.SQL(", ").join(_PER_STAGE.format(**n) for n in names),
-        inner=sql.SQL(", ").join(
-            _PER_CUSTOMER.format(**n, stage=stage) for n, stage in zip(names, stages, strict=True)
-        ),
-        rows=rows,
-    )
+    def followed(self) -> sql.Composed:
+        """Whether there are rows of the second kind."""
+        return sql.SQL("SELECT EXISTS (SELECT {})").format(self._followed)
 
 
 STAGES = sql.SQL("unnest(%(stage_funnels)s::text[], %(stage_keys)s::text[], %(stage_macros)s::int[])")

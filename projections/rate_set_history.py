@@ -1,7 +1,7 @@
 """Every rate set of a funnel with how long it was in force, and how its forecasts have done since it was adopted."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Literal
@@ -16,9 +16,12 @@ from projections.funnel import PROJECTION as FUNNEL
 from projections.playbook import funnel_at, settings_at, stages_at
 from projections.rate_sets import AdoptedRateSet, in_force, rate_sets
 
+MOST_WEEKS = 104
+"""Of a funnel so many week ends are looked at, the last ones: two years."""
+
 
 class Since(msgspec.Struct, frozen=True):
-    """How F2 under a rate set has done at the ends of the `weeks` at which it was in force.
+    """How F2 under a rate set has done at the ends of the `weeks` at which it was in force, of the last 104.
 
     A row is a deal open at such a moment, as it was known then; `unrated` ones, whose stage the set has no rate for,
     are no part of anything else. `f2` is what was forecast for the rows that are resolved, `actual` what they brought
@@ -81,7 +84,7 @@ def _weeks(
     conn: Connection[Any], sets: Sequence[AdoptedRateSet], now: datetime
 ) -> list[tuple[int, datetime]]:
     """The ends of weeks that are over at which a set was in force, each with the number of that set."""
-    first = min((s.effective_from for s in sets), default=now)
+    first = max(min((s.effective_from for s in sets), default=now), now - timedelta(weeks=MOST_WEEKS))
     if first >= now:
         return []
     settings = settings_at(conn)
@@ -202,6 +205,8 @@ def _since(one: AdoptedRateSet, weeks: int, done: Sequence[_Done], now: datetime
 def _reason(one: AdoptedRateSet, weeks: int, every: _Done, now: datetime) -> str | None:
     if one.effective_from > now:
         return "It is not in force yet."
+    if not weeks and one.effective_from < now - timedelta(weeks=MOST_WEEKS):
+        return f"It was in force more than {MOST_WEEKS} weeks ago."
     if not weeks:
         return "No week has ended while it was in force."
     if not every.rows:

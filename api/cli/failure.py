@@ -83,7 +83,7 @@ def tell(error: BaseException, verb: str) -> Told:  # noqa: C901 -- one case for
         case TakenBack() | NotReady():
             return Told(str(error), "dealtrace projections switch", REFUSED)
         case Retired():
-            hint = "run the later release, or dealtrace projections prepare to make them again"
+            hint = "run that release, or dealtrace projections prepare to make them again"
             return Told(str(error), hint, REFUSED)
         case KeyboardInterrupt():
             return Told("Interrupted.", "", INTERRUPTED)

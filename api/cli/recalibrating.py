@@ -1,6 +1,7 @@
 """The verbs about stage win rates: recalibrating, forecasting under any rates, adopting, and their history."""
 
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,7 +70,7 @@ def add_recalibrating(app: typer.Typer) -> None:
     )(adopt)
     rates.command(
         "history",
-        help="Every rate set of a funnel: from when on, by whom, why and on what evidence.",
+        help="Every rate set of a funnel: when, by whom, why and on what evidence, and how it has done since.",
         epilog="Example:  dealtrace rates history --funnel tas_plus",
     )(verb_taking(pf.RateSetsParams, _history, FORMAT))
     rates.command(
@@ -194,7 +195,7 @@ def _pipeline(funnel: str, at: str | None, rates: str | None, seed: int) -> Any:
 
 def _history(params: pf.RateSetsParams, form: Format) -> None:
     answer = ask(forecasts.rate_sets, params)
-    show(answer, body(answer), form)
+    show(answer if form == "json" else _told(answer), body(answer), form)
 
 
 def _instant(server: Server, given: p.Instant | None) -> datetime:
@@ -207,6 +208,55 @@ def _instant(server: Server, given: p.Instant | None) -> datetime:
 
 def _unknown(error: NoSuchRecord) -> Failure:
     return Failure(f"{error}.", "dealtrace recalibrate prints the id of its record and its candidates")
+
+
+class _Adopted(msgspec.Struct, frozen=True):
+    """A rate set in a line: whose it was, what it rests on, and how it has done at the ends of `weeks`."""
+
+    number: int
+    effective_from: datetime
+    effective_to: datetime | None
+    adopted_by: str
+    role: str
+    reason: str
+    evidence: str
+    weeks: int
+    unresolved: Decimal | None
+    bias: Decimal | None
+    wape: Decimal | None
+    no_figure_because: str | None
+
+
+class _History(msgspec.Struct, frozen=True):
+    """The history in a window; the rates themselves are in the JSON."""
+
+    funnel: str
+    in_force: int | None
+    rate_sets: list[_Adopted]
+
+
+def _told(found: forecasts.RateSets) -> _History:
+    return _History(
+        found.funnel,
+        found.in_force,
+        [
+            _Adopted(
+                one.number,
+                one.effective_from,
+                one.effective_to,
+                one.actor_id,
+                one.actor_role,
+                one.reason,
+                f"{one.evidence.record}:{one.evidence.candidate}" if one.evidence else "set by hand",
+                one.since.weeks,
+                one.since.unresolved,
+                one.since.bias,
+                one.since.wape,
+                one.since.reason,
+            )
+            for one in found.rate_sets
+        ],
+    )
 
 
 class _Tested(msgspec.Struct, frozen=True):

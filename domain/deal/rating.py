@@ -29,8 +29,12 @@ Unrated = Callable[[Result], Event]
 
 def rated(deal: Deal, context: Context, evolve: Callable[[Deal, Event], Deal], event: Unrated) -> Event:
     """The event with the win rate that follows from it; `evolve` is its slice's."""
-    after = evolve(deal, event(_result(deal.standing, context))).standing
+    after = evolve(deal, event(_NOT_YET)).standing
     return event(_result(after, context))
+
+
+_NOT_YET = Result(win_rate(Comparison(compelling_event=False, us=Assessment())), ())
+"""Holds the place of the result while the standing that it follows from is not known; no `evolve` looks at it."""
 
 
 def _result(standing: Standing, context: Context) -> Result:

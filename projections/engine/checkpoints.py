@@ -37,7 +37,7 @@ class Moved(Exception):
 
 
 class Retired(Exception):
-    """The tables of this release's projections were dropped, because a later release serves."""
+    """The tables of this release's projections were dropped, because another release serves."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -89,8 +89,8 @@ def lacking(conn: Connection[Any], projections: Sequence[Projection]) -> list[Pr
     known = _states(conn)
     if gone := [p for p in projections if known.get((p.name, p.version)) == {"retired"}]:
         raise Retired(
-            f"The tables of {', '.join(f'{p.name} v{p.version}' for p in gone)} were dropped when a later release"
-            " took over."
+            f"The tables of {', '.join(f'{p.name} v{p.version}' for p in gone)} were dropped by the release"
+            " that serves."
         )
     served = {name for (name, _), states in known.items() if "live" in states}
     return [p for p in projections if (p.name, p.version) not in known and p.name not in served]

@@ -13,7 +13,7 @@ _LARGEST_FIRST = (
     "SELECT n FROM unnest(%s::regclass[]) WITH ORDINALITY AS t(oid, n) ORDER BY pg_relation_size(oid) DESC"
 )
 _CLAIM = """
-SELECT pg_try_advisory_xact_lock(0x696e6478, %s::regclass::oid::int),
+SELECT pg_try_advisory_xact_lock(1768842360, %s::regclass::oid::int),
        EXISTS (SELECT FROM pg_index WHERE indrelid = %s::regclass AND indisprimary)"""
 _INDEXING = """
 SET LOCAL synchronous_commit = off;
@@ -31,7 +31,8 @@ def index_tables(app_url: str, plan: Plan, wanted: list[Projection], stop: _Stop
     """Give one table after the other its key and indexes, but those that have them or that another process is at."""
     tables = [(p, table) for p in wanted for table in p.tables]
     with connect(app_url) as conn:
-        conn.execute(_SAMPLE)
+        if not conn.pooled:  # there it would be somebody else's setting next
+            conn.execute(_SAMPLE)
         names = [p.physical(table, plan.generations[p.name]).as_string(conn) for p, table in tables]
         for (number,) in conn.execute(_LARGEST_FIRST, [names]).fetchall():
             if stop.is_set():

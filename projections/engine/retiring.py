@@ -85,6 +85,9 @@ def _drop(conn: Connection[Any], name: str, version: int, tables: list[str], our
         ).fetchall()[0]
         conn.execute("DELETE FROM projection.parked WHERE (projection, version) = (%s, %s)", of_it)
         conn.execute(
+            "DELETE FROM projection.rebuilds WHERE (targets -> %s::text ->> 'version')::int = %s::int", of_it
+        )
+        conn.execute(
             "DELETE FROM projection.checkpoints WHERE (projection, version) = (%s, %s) AND state = 'building'",
             of_it,
         )

@@ -12,7 +12,7 @@ STREAMS = "streams"
 
 
 def create_tables(conn: Connection[Any], projection: Projection, generation: int) -> None:
-    """Make the generation's empty tables, without keys and indexes: a rebuild loads faster so."""
+    """Make the generation's empty tables, without keys and indexes and left alone by autovacuum: they load faster so."""
     for table in projection.tables:
         columns = [
             sql.SQL("{} {}{}").format(
@@ -20,24 +20,31 @@ def create_tables(conn: Connection[Any], projection: Projection, generation: int
             )
             for c in table.columns
         ]
-        options = sql.SQL("")
+        options = _OFTEN_VACUUMED
         if table is projection.head:
             columns.append(sql.SQL("{} json NOT NULL").format(sql.Identifier(STREAMS)))
-            options = sql.SQL(" WITH (fillfactor = 80)")  # room for updates beside the old row
+            options = sql.SQL("fillfactor = 80")  # room for updates beside the old row
         conn.execute(
-            sql.SQL("CREATE TABLE {} ({}){}").format(
+            sql.SQL("CREATE TABLE {} ({}) WITH (autovacuum_enabled = false, {})").format(
                 projection.physical(table, generation), sql.SQL(", ").join(columns), options
             )
         )
 
 
+_OFTEN_VACUUMED = sql.SQL(
+    "autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.05"
+)
+"""So that queries may answer from the indexes alone."""
+
+
 def index_statements(projection: Projection, table: Table, generation: int) -> list[sql.Composed]:
-    """What gives a table of the generation its key and indexes."""
+    """What makes a table of the generation ready for use: its key and indexes, and autovacuum."""
     physical = projection.physical(table, generation)
     key = sql.SQL(", ").join(map(sql.Identifier, table.key))
     return [
         sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(physical, key),
         *(sql.SQL("CREATE INDEX ON {} {}").format(physical, sql.SQL(index)) for index in table.indexes),
+        sql.SQL("ALTER TABLE {} RESET (autovacuum_enabled)").format(physical),
     ]
 
 

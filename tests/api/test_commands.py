@@ -9,10 +9,15 @@ from api.commands import ROUTES, CommandRoute
 from tests.api.conftest import Api
 
 ALL = pytest.mark.parametrize("route", ROUTES.values(), ids=list(ROUTES))
-ON_ONE_OF_MANY = pytest.mark.parametrize(
+NEED_A_VERSION = pytest.mark.parametrize(
     "route",
     [r for r in ROUTES.values() if r.needs_version],
     ids=[n for n, r in ROUTES.items() if r.needs_version],
+)
+ON_ONE_OF_MANY = pytest.mark.parametrize(
+    "route",
+    [r for r in ROUTES.values() if r.id_in_path],
+    ids=[n for n, r in ROUTES.items() if r.id_in_path],
 )
 
 BODIES: dict[str, dict[str, Any]] = {
@@ -186,7 +191,7 @@ def test_nobody_is_refused(api: Api, unchanged_log: None, route: CommandRoute) -
     assert answer.json()["code"] == "unauthenticated"
 
 
-@ON_ONE_OF_MANY
+@NEED_A_VERSION
 def test_the_version_must_be_named(api: Api, route: CommandRoute) -> None:
     path, body, _ = possible(api, route)
     head = api.head()
@@ -198,7 +203,7 @@ def test_the_version_must_be_named(api: Api, route: CommandRoute) -> None:
     assert api.head() == head
 
 
-@ON_ONE_OF_MANY
+@NEED_A_VERSION
 def test_a_stale_version_is_refused_and_the_current_one_is_named(api: Api, route: CommandRoute) -> None:
     path, body, _ = possible(api, route)
     head = api.head()
@@ -211,7 +216,7 @@ def test_a_stale_version_is_refused_and_the_current_one_is_named(api: Api, route
     assert api.head() == head
 
 
-@ON_ONE_OF_MANY
+@NEED_A_VERSION
 def test_the_current_version_is_accepted(api: Api, route: CommandRoute) -> None:
     path, body, _ = possible(api, route)
     stale = api.as_role("admin").post(path, body, If_Match='"99"').json()
@@ -279,3 +284,15 @@ def test_who_may_not_forecast_learns_nothing_of_the_forecast_from_its_version(
         refused.add((answer.status_code, answer.json()["code"], answer.json()["detail"]))
 
     assert refused == {(403, "not-allowed", "Only a manager above the owner of the deal does this.")}
+
+
+def test_two_who_revise_the_same_rules_do_not_overwrite_each_other(api: Api) -> None:
+    admin = api.as_role("admin")
+    seen = admin.get("/v1/playbook")
+    assert seen.headers["ETag"] == f'"{seen.json()["version"]}"'
+    first = admin.post("/v1/playbook/set-cohort-window", {"weeks": 17}, If_Match=seen.headers["ETag"])
+    second = admin.post("/v1/playbook/set-cohort-window", {"weeks": 18}, If_Match=seen.headers["ETag"])
+    unread = admin.post("/v1/playbook/set-cohort-window", {"weeks": 19})
+
+    assert (first.status_code, second.status_code, unread.status_code) == (200, 412, 428)
+    assert admin.get("/v1/playbook").json()["cohort_window_weeks"] == 17

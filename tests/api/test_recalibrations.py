@@ -23,6 +23,7 @@ from tests.api.recalibrating import (
     until,
 )
 from tests.api.test_malformed import problem
+from tests.api.test_openapi import OPERATIONS
 from tests.cli.conftest import program_on
 
 
@@ -184,6 +185,41 @@ def test_an_unknown_one_is_not_found(service: Api) -> None:
     for part in ("", "/events", "/report"):
         problem(service.get(f"/v1/recalibrations/{uuid4()}{part}"), 404, "unknown-recalibration")
     problem(service.post(f"/v1/recalibrations/{uuid4()}/cancel", {}), 404, "unknown-recalibration")
+
+
+def test_the_answers_are_those_that_the_document_describes(service: Api, record: dict[str, Any]) -> None:
+    """Where all goes well; what else can be sent is in the tests of the document."""
+    one = {"recalibration_id": record["record"]}
+    for operation, path, body, status in (
+        ("POST /v1/recalibrations", {}, SHORT, 202),
+        ("GET /v1/recalibrations", {}, None, 200),
+        ("GET /v1/recalibrations/{recalibration_id}", one, None, 200),
+        ("GET /v1/recalibrations/{recalibration_id}/events", one, None, 200),
+        ("GET /v1/recalibrations/{recalibration_id}/report", one, None, 200),
+        ("POST /v1/recalibrations/{recalibration_id}/cancel", one, None, 409),
+        ("GET /v1/funnels/{funnel}/rate-sets", {"funnel": "small"}, None, 200),
+    ):
+        sent = {} if body is None else {"body": body, "media_type": "application/json"}
+        case = OPERATIONS[operation].Case(path_parameters=path, headers=service.actor, **sent)
+        response = case.call(base_url=str(service.client.base_url))
+        assert response.status_code == status
+        case.validate_response(response)
+
+
+def test_the_command_line_asks_looks_and_cancels_too(small_company: Server, tmp_path: Path) -> None:
+    program = program_on(small_company, tmp_path)
+    said = program(
+        "recalibrate", "--funnel", "small", "--replicates", "10000", "--detach", "--format", "json"
+    )
+    assert said.code == 0, said.err
+    job = said.json["id"]
+    listed = program("recalibrations", "list", "--limit", "1", "--format", "json").json
+    assert [one["id"] for one in listed["recalibrations"]] == [job]
+    refused = program("recalibrations", "cancel", job, "--role", "manager")
+    assert (refused.code, "may not cancel" in refused.err) == (1, True)
+    assert program("recalibrations", "cancel", job, "--format", "json").json["state"] == "cancelled"
+    shown = program("recalibrations", "show", job)
+    assert (shown.code, "cancelled" in shown.out) == (0, True)
 
 
 def test_the_report_may_fetch_nothing_from_anywhere(service: Api, record: dict[str, Any]) -> None:

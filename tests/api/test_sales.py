@@ -3,9 +3,10 @@
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 
-from domain.relations import DEFAULT_STRATEGIES
+from domain.relations import DEFAULT_STRATEGIES, DepthRules
 from tests.api.conftest import Api
 from tests.api.test_malformed import problem
 from tests.api.test_queries import pages
@@ -148,7 +149,8 @@ def test_people_have_names_until_they_are_erased_and_depths_from_activities(api:
     person = api.get(f"/v1/accounts/{account}").json()["people"][0]["contact_id"]
     table = {row.attitude: row.strategy for row in DEFAULT_STRATEGIES}
     rules = {"command": "set-strategies", **table, "if_match": "*"}
-    assert api.as_role("admin").post("/v1/commands", {"commands": [rules]}).status_code == 200
+    asked = [rules, {"command": "set-depth-rules", **msgspec.structs.asdict(DepthRules()), "if_match": "*"}]
+    assert api.as_role("admin").post("/v1/commands", {"commands": asked}).status_code == 200
     done(api, deal, "add-deal-contact", contact_id=person, account_id=account, decision_role="decider")
     done(api, deal, "assess-attitude", contact_id=person, attitude="negative")
     for _ in range(3):

@@ -1,7 +1,5 @@
 """The funnel now and as of a moment at 100 k deals, beside the same answer by SQL over the raw log."""
 
-import time
-from collections.abc import Callable
 from datetime import timedelta
 
 import psycopg
@@ -11,7 +9,7 @@ from infra.postgres import Server, scratch_database
 from projections.engine.rebuilding import rebuild
 from projections.funnel import snapshot
 from tests.benchmarks import history
-from tests.benchmarks.pairs import console, percentiles
+from tests.benchmarks.pairs import console, percentiles, times
 
 EVENTS_PER_DEAL = 10.6
 
@@ -47,10 +45,10 @@ def run(server: Server, scale: float) -> None:
             middle = history.START + timedelta(days=900)
             total = snapshot(conn, "tas_plus", as_of=end).total
             console.print(f"funnel of {deals:,} deals, {total.deals:,} of them open")
-            raw = _times(lambda: conn.execute(_RAW, [middle]).fetchall(), 3)
-            now = _times(lambda: snapshot(conn, "tas_plus", as_of=end), 200)
-            known = _times(lambda: snapshot(conn, "tas_plus", as_of=middle), 50)
-            both = _times(lambda: snapshot(conn, "tas_plus", as_of=middle, known_at=middle), 50)
+            raw = times(lambda: conn.execute(_RAW, [middle]).fetchall(), 3)
+            now = times(lambda: snapshot(conn, "tas_plus", as_of=end), 200)
+            known = times(lambda: snapshot(conn, "tas_plus", as_of=middle), 50)
+            both = times(lambda: snapshot(conn, "tas_plus", as_of=middle, known_at=middle), 50)
     for name, seconds in (
         ("now", now),
         ("as of", known),
@@ -59,13 +57,3 @@ def run(server: Server, scale: float) -> None:
     ):
         console.print(f"  {name:<22} {percentiles(seconds)}")
     console.print("aim: now p99 under 20 ms\n")
-
-
-def _times(work: Callable[[], object], rounds: int) -> list[float]:
-    work()
-    seconds = []
-    for _ in range(rounds):
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return seconds

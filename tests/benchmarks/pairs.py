@@ -1,6 +1,7 @@
 """Measuring two ways of doing the same work, in turn, and the ratio pair by pair."""
 
 import statistics
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -46,3 +47,14 @@ def percentiles(seconds: list[float]) -> str:
     ordered = sorted(seconds)
     p50, p99 = (ordered[max(0, -(-len(ordered) * p // 100) - 1)] * 1000 for p in (50, 99))
     return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms over {len(ordered)}"
+
+
+def times(work: Callable[[], object], rounds: int) -> list[float]:
+    """Seconds of each round; one uncounted round goes first."""
+    work()
+    seconds = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return seconds

@@ -35,6 +35,9 @@ END = START + timedelta(days=730)
 TEAMS, PEOPLE = 20, 10
 """Teams, and people in each."""
 
+COMPARED = "east"
+"""The region of the deals that have win rates."""
+
 Told = tuple[UUID, Event, datetime]
 """Stream, event, and when it happened."""
 
@@ -79,7 +82,13 @@ def _deal(rng: random.Random, number: int, open_deals: int, compared: int) -> It
     amount, close = Money(Decimal(rng.randrange(2, 400) * 500), "EUR"), _close(rng)
     account = UUID(int=rng.randrange(open_deals // 3 + 1))
     opened = DealOpened(
-        "tas_plus", STAGES[0], account_id=account, owner=owner(number), amount=amount, expected_close=close
+        "tas_plus",
+        STAGES[0],
+        account_id=account,
+        owner=owner(number),
+        amount=amount,
+        expected_close=close,
+        region=COMPARED if number < compared else "west",
     )
     yield deal, opened, at
     left, stage, times = END - at, 0, sorted(rng.random() for _ in range(5))
@@ -102,11 +111,8 @@ def _deal(rng: random.Random, number: int, open_deals: int, compared: int) -> It
         closing = DealWon(STAGES[stage]) if rng.random() < 0.4 else DealLost(STAGES[stage], None)
         yield deal, closing, at + left * 0.995
     elif close is not None and rng.random() < 0.5:
-        yield (
-            forecast_stream(deal),
-            _forecast(deal, STAGES[stage], amount, close, owner(number)),
-            at + left * 0.995,
-        )
+        reviewed = at + left * rng.uniform(0.3, 0.99)
+        yield forecast_stream(deal), _forecast(deal, STAGES[stage], amount, close, owner(number)), reviewed
 
 
 def _close(rng: random.Random) -> date | None:

@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+from infra.embedded_server import shared_server
 from infra.postgres import Server
-from tests.cli.conftest import ROOT, Program, program_on
+from tests.cli.conftest import ROOT, Program, program_on, without_settings
 from tests.operations.servers import serving
 from tests.store.log import wait_until
 
@@ -57,8 +58,12 @@ def this(database: Server, tmp_path: Path) -> Program:
 
 @pytest.fixture
 def next_one(this: Program, tmp_path: Path) -> Program:
-    """The next release: a copy of this one's program with another version of the deal list."""
-    home = tmp_path / "next"
+    """The next release."""
+    return next_release_of(this, tmp_path / "next")
+
+
+def next_release_of(this: Program, home: Path) -> Program:
+    """A copy of this release's program with another version of the deal list."""
     for room in ROOMS:
         shutil.copytree(ROOT / room, home / room, ignore=shutil.ignore_patterns("__pycache__"))
     deals = home / "projections" / "deals.py"
@@ -209,7 +214,25 @@ def test_a_release_takes_over_under_load_and_goes_back_and_nobody_notices(
     assert next_one("verify", "--digests").code == 0
     late = this("deals")
     assert late.code == 1
-    assert "were dropped when a later release took over" in late.err
+    assert "were dropped by the release that serves" in late.err
+
+
+def test_on_an_embedded_server_the_next_release_takes_over_by_itself(tmp_path: Path) -> None:
+    this = Program(
+        {**without_settings(), "HOME": str(tmp_path), "DEALTRACE_HOME": str(tmp_path / "home")}, tmp_path
+    )
+    next_one = next_release_of(this, tmp_path / "next")
+    with shared_server(tmp_path / "home"):  # kept running in between
+        assert this("do", "open-deal", "--funnel", "tas_plus").code == 0
+        assert len(this("deals", "--format", "json").json["deals"]) == 1
+        said = next_one("deals", "--format", "json")
+        assert said.code == 0, said.err
+        assert len(said.json["deals"]) == 1
+        assert {v: s["state"] for v, s in status_of(next_one).items()} == {1: "live", 2: "live"}
+        assert next_one("projections", "rollback").code == 0
+        refused = next_one("deals")
+        assert (refused.code, "taken back" in refused.err) == (1, True)
+        assert this("deals").code == 0
 
 
 def spelt(milliseconds: list[float]) -> str:

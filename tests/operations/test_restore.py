@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -14,8 +15,11 @@ import pytest
 
 from api.queries import readiness
 from domain.deal import OpenDeal
+from domain.errors import CommandIdReused
 from infra.backup import DamagedBackup, NotEmpty, NotFitting, restore, write_backup
+from infra.connection import LogConnection
 from infra.event_store import read_head
+from infra.executor import Executor
 from infra.migrations import migrate, numbered
 from infra.postgres import Server, scratch_database
 from infra.snapshot import one_snapshot
@@ -92,6 +96,20 @@ def test_it_goes_on_where_the_log_ended(told_once: Server, bare: Server, file: P
         assert verify_log(conn).problems == ()
         ids = [i for (i,) in conn.execute("SELECT id FROM dealtrace.vault").fetchall()]
         assert set(read_texts(conn, ids).values()) == {SECRET}
+
+
+def test_without_the_vault_a_remembered_command_is_known_and_its_retry_refused(
+    told_once: Server, bare: Server, file: Path
+) -> None:
+    write_backup(told_once.app_url, file, without_vault=True)
+    restore_backup(bare, file)
+    before = head(bare)
+    with closing(LogConnection(bare.app_url)) as connection:
+        (answer,) = Executor(connection).execute([the_command(DEALS[0])])
+        assert isinstance(answer, CommandIdReused), "whether it is the same can not be said without the key"
+        assert head(bare) == before
+    told(bare, ask(OpenDeal(funnel="tas_plus", name="told since")))
+    assert rows(bare, "SELECT text FROM dealtrace.vault") == [("told since",)]
 
 
 def test_the_same_event_after_the_restore_has_another_leaf(

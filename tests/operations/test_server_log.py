@@ -22,13 +22,13 @@ def test_a_long_log_is_kept_once_and_begun_anew_while_the_server_runs(
         with psycopg.connect(url, autocommit=True) as conn:
 
             def say(words: str) -> None:
-                conn.execute("DO $$ BEGIN RAISE LOG '%', $$".replace("$$", "$do$") + f"'{words}'; END $do$")
+                conn.execute(f"DO $do$ BEGIN RAISE LOG '{words}'; END $do$".encode())
 
             say("at first")
             assert not kept.exists()
             say("very much " * 3_000)
             wait_until(kept.exists)
-            wait_until(lambda: log.stat().st_size == 0)
+            wait_until(lambda: log.stat().st_size < 20_000)
             say("and then")
             said = log.read_text()
             assert "and then" in said

@@ -291,6 +291,23 @@ def test_the_old_tables_go_when_nobody_uses_them_and_not_before(served: Playgrou
         assert digest(conn, DEALS) == replay(two_deals()[:6], [DEALS])["deals"]
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["filled", "half filled"])
+def test_a_release_that_is_given_up_leaves_nothing(served: Playground, whole: bool) -> None:
+    stop = Flag()
+    try:
+        prepare(
+            served.app_url, [NEXT], processes=1, range_events=2, stop=stop,
+            progress=lambda *_: None if whole else stop.set(),
+        )  # fmt: skip
+    except Cancelled:
+        assert not whole
+    assert [gone.version for gone in retire(served.app_url, [DEALS], running_too=True)] == [2]
+    assert states(served) == [(1, "live", 6)]
+    assert asked(served, "SELECT count(*) FROM pg_class WHERE relname LIKE 'deals\\_v2%'") == 0
+    assert asked(served, "SELECT count(*) FROM projection.rebuilds") == 0
+    assert prepare(served.app_url, [NEXT], processes=1) == ["deals"]
+
+
 def test_a_projection_that_answers_is_not_kept_waiting_by_one_that_is_new(served: Playground) -> None:
     other = msgspec.structs.replace(
         NEXT, name="counted_deals", version=1, invariants=(),

@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from domain.event import Recorded
 from domain.forecast import EVENTUALLY
 from domain.recalibration.labels import UNRESOLVED, won_eventually, won_in_period
 from domain.recalibration.landmarks import landmarks, microseconds, week_ends
+from infra.snapshot import one_snapshot
 from projections.engine.running import run_to_head
 from projections.forecast_rows import Then, open_rows, then
 from projections.playbook import settings_at
@@ -37,7 +39,7 @@ def test_landmarks_are_those_that_recalibration_learns_from(
     playground.holding(log)
     run_to_head(playground.app_url)
     run_replay(playground.app_url, Asked(as_of=cut, known_at=cut, out=tmp_path, range_events=20, processes=1))
-    with playground.connected() as conn:
+    with one_snapshot(playground.app_url, "test") as conn:
         known = histories_of(conn, "sales", cut)
     h, cutoff = known.histories, known.cutoff
     weeks = week_ends(int(h.occurred_at.min()), cutoff, known.tz) if len(h.occurred_at) else []
@@ -84,7 +86,7 @@ def test_forecast_rows_are_what_was_shown_at_the_end_of_each_week(
     for row in duck.rows(tmp_path, "forecast_rows"):
         found.setdefault(row["at"], []).append(row)
     for week in weeks_of(playground, log):
-        with playground.connected() as conn:
+        with one_snapshot(playground.app_url, "test") as conn:
             at = then(conn, "sales", week.as_of, week.as_of)
             adopted = in_force(rate_sets(conn, "sales"), week.as_of, week.as_of)
             shown = open_rows(conn, at, MONTHS, at.rates(adopted))
@@ -99,11 +101,8 @@ def test_forecast_rows_are_what_was_shown_at_the_end_of_each_week(
 def weeks_of(playground: Playground, log: list[Recorded]) -> list[Period]:
     """The weeks that were over when the last event was recorded."""
     last = log[-1].recorded_at
-    with playground.connected() as conn:
-        conn.execute("SET TimeZone = 'UTC'")
+    with one_snapshot(playground.app_url, "test") as conn:
         set_then = settings_at(conn, last, last)
-    from zoneinfo import ZoneInfo
-
     zone = ZoneInfo(set_then.time_zone) if set_then else UTC
     first = min(e.meta.occurred_at for e in log if e.topic == "deal.opened") if len(log) > 9 else last
     return [week for week in weeks_between(min(first, last), last, zone) if week.as_of <= last]

@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.event import Recorded
-from domain.exact import total
-from domain.forecast import figures
+from domain.exact import total, weighted_total
 from domain.forecast_sight import BLIND, Sight
 from domain.money import plain
 from domain.pipeline import state_of
@@ -95,9 +94,12 @@ def test_other_rates_and_days_count_each_deal_by_them(
         other = msgspec.structs.replace(at, stall_after_days={**at.stall_after_days, **days})
         rows = open_rows(conn, other, horizon(at).months, other.rates(tried))
         expected = [r.deal for r in rows if r.deal.month in horizon(at).months]
-        f2 = figures(expected, ()).f2_open
-        assert found.total.what_if.f2_open == (None if f2 is None else plain(f2))
-        assert found.total.f1_open == plain(figures(expected, ()).f1_open)
+        weighed = [
+            (d.amount, d.stage_rate) for d in expected if d.amount is not None and d.stage_rate is not None
+        ]
+        f2 = plain(weighted_total(weighed)) if weighed or not expected else None
+        f1 = total(d.forecast.amount for d in expected if d.forecast and d.forecast.month == d.month)
+        assert (found.total.what_if.f2_open, found.total.f1_open) == (f2, plain(f1))
         ages = conn.execute(
             "SELECT (extract(epoch FROM %(at)s - entered_at) * 1000000)::bigint FROM projection.deal_states_v1"
             " WHERE status = 'open' AND occurred_at <= %(at)s AND known_at <= %(at)s"

@@ -95,6 +95,29 @@ def test_a_command_that_the_database_can_not_take_fails_alone(log: Log) -> None:
     log.assert_whole()
 
 
+def test_to_find_it_the_others_are_halved_and_not_taken_one_by_one(log: Log) -> None:
+    log.start()
+    with group_commit(log) as group:
+        with log.held():
+            first = Running(lambda: group.run(ask(OpenDeal(funnel="tas_plus"))))
+            log.wait_for_appenders(1)
+            before = [Running(lambda: group.run(ask(OpenDeal(funnel="tas_plus")))) for _ in range(20)]
+            wait_until(lambda: group.waiting == 20)
+            poison = Running(
+                lambda: group.run(ask(OpenDeal(funnel="tas_plus"), command_id="\0", digest=b"1"))
+            )
+            wait_until(lambda: group.waiting == 21)
+            after = [Running(lambda: group.run(ask(OpenDeal(funnel="tas_plus")))) for _ in range(11)]
+            wait_until(lambda: group.waiting == 32)
+        for running in (first, *before, *after):
+            done(running.result())
+        with pytest.raises(psycopg.DataError):
+            poison.result()
+    # 32 waited, the poison as the 21st: the halves without it went through as they were.
+    assert sorted(transactions(log)) == [1, 1, 2, 2, 4, 8, 16]
+    log.assert_whole()
+
+
 def test_when_too_much_waits_more_is_refused_at_once(log: Log) -> None:
     log.start()
     with group_commit(log, max_waiting=3) as group:

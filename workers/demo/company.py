@@ -8,11 +8,25 @@ from typing import NamedTuple
 from domain.command import Command
 from domain.event import Role
 from domain.organisation import AppointManager, CreateTeam, JoinTeam, LeaveTeam, ReviseTeam
-from domain.playbook import AdoptRateSet, LockMonth, RateInput, SetCurrency, UnlockMonth
+from domain.playbook import (
+    AdoptRateSet,
+    LockMonth,
+    RateInput,
+    ReviseFunnel,
+    SetCalendar,
+    SetCohortWindow,
+    SetCurrency,
+    SetDepthRules,
+    SetStrategies,
+    UnlockMonth,
+)
+from domain.relations import DEFAULT_STRATEGIES
 from domain.templates import CUSTOMER, TAS_PLUS, TAS_PLUS_CHECKLISTS, tas_plus_grades
 
 WORKDAYS = 520
 """104 weeks of five days."""
+BEYOND = 60
+"""Working days after the end of the story, in which deals go on as nobody has heard yet."""
 CURRENCY = "EUR"
 DIRECTOR = "dana"
 TEAMS = {
@@ -21,6 +35,8 @@ TEAMS = {
     "public": ("olga", ("lena", "marc", "nadia", "omar")),
 }
 """Manager and people by team, at the beginning."""
+EXPERTS = (("erik", "engineering"), ("vera", "legal"), ("tomas", "service"))
+"""People of other departments who work on deals."""
 OWNERS = tuple(person for _, people in TEAMS.values() for person in people)
 MOVER, MOVED_TO, MOVED_ON = "finn", "south", 260
 SUCCESSOR, SUCCEEDED_IN, SUCCEEDED_ON = "pia", "public", 300
@@ -72,10 +88,12 @@ def manager_of(person: str, day: float) -> str:
 def rules() -> Iterator[Command]:
     """The playbook at the beginning."""
     yield SetCurrency(currency=CURRENCY)
+    yield SetCalendar(time_zone="Europe/Berlin", fiscal_year_start=4)
     yield TAS_PLUS
     yield CUSTOMER
     yield tas_plus_grades(CURRENCY)
     yield from TAS_PLUS_CHECKLISTS
+    yield SetCohortWindow(weeks=12)
 
 
 def people() -> Iterator[Command]:
@@ -101,6 +119,8 @@ def changes(until: datetime) -> Iterator[Happening]:
     ):
         inputs = tuple(RateInput(stage=stage, rate=rate) for stage, rate in rates.items())
         yield Happening(day, AdoptRateSet(funnel=funnel, rates=inputs, reason=reason), DIRECTOR, "director")
+    for day, command in _revisions():
+        yield Happening(day, command, "sol", "sales_operations")
     yield Happening(MOVED_ON - 0.5, JoinTeam(person=MOVER, team=MOVED_TO), "sol", "sales_operations")
     yield Happening(
         SUCCEEDED_ON - 0.6,
@@ -115,6 +135,20 @@ def changes(until: datetime) -> Iterator[Happening]:
     renamed = ReviseTeam(team="public", label="Public sector", parent="sales")
     yield Happening(SUCCEEDED_ON + 30, renamed, "sol", "sales_operations")
     yield from _locks(until)
+
+
+def _revisions() -> Iterator[tuple[float, Command]]:
+    """What two years of selling taught about the rules."""
+    patient = [
+        stage.model_copy(update={"stall_after_days": 28}) if stage.key == "negotiation" else stage
+        for stage in TAS_PLUS.stages
+    ]
+    revised = ReviseFunnel(funnel=TAS_PLUS.funnel, label=TAS_PLUS.label, stages=tuple(patient))
+    yield 150.2, revised
+    two_way = ("outbound_call", "online", "visit", "presentation", "site_visit")
+    yield 180.2, SetDepthRules(two_way=two_way, face_to_face=two_way[2:], window_days=120, deep_from=5)
+    table = {row.attitude: row.strategy for row in DEFAULT_STRATEGIES} | {"neutral": "motivate"}
+    yield 240.2, SetStrategies.model_validate(table)
 
 
 def _locks(until: datetime) -> Iterator[Happening]:

@@ -36,6 +36,7 @@ from workers.demo.accounts import Customer
 from workers.demo.company import (
     ABANDONED,
     BACK,
+    BEYOND,
     CURRENCY,
     LOST,
     OWNERS,
@@ -47,6 +48,7 @@ from workers.demo.company import (
     manager_of,
     moment,
 )
+from workers.demo.crew import Crew
 from workers.demo.rivalry import rivalry
 
 PRODUCTS = ("sensors", "analytics", "service")
@@ -107,7 +109,8 @@ def deal(
         day += 0.5
         if number % 2:
             yield Happening(day, WithdrawPartner(deal_id=deal_id, reason="They stepped back."), owner)
-    yield from _career(rng, deal_id, funnel, customer, owner, amount, day, until)
+    crew = Crew(deal_id, number, owner, day)
+    yield from _career(rng, deal_id, funnel, customer, owner, amount, day, until, crew)
 
 
 def _career(
@@ -119,14 +122,16 @@ def _career(
     amount: MoneyInput,
     day: float,
     until: datetime,
+    crew: Crew,
 ) -> Iterator[Happening]:
     """The deal's way through its stages."""
     stages = [stage.key for stage in funnel.stages]
     place, reopened, rival = 0, False, rivalry(rng, deal_id, customer)
-    while day < WORKDAYS:
+    while day < WORKDAYS + BEYOND:
         leaves = day + max(0.3, rng.lognormvariate(0, 0.7) * PACE[funnel.funnel])
         stay = [
             *rival.stay(owner, day, leaves),
+            *crew.stay(owner, day, leaves),
             *_work(rng, deal_id, customer, owner, amount, day, leaves, until),
         ]
         for happening in sorted(stay, key=lambda each: each.day):

@@ -10,6 +10,8 @@ from uuid import UUID
 from domain.deal import (
     AbandonDeal,
     AdvanceStage,
+    JoinDealTeam,
+    LeaveDealTeam,
     LoseDeal,
     OpenDeal,
     RegressStage,
@@ -24,6 +26,7 @@ from domain.money import MoneyInput
 from workers.demo.company import (
     BIAS,
     CURRENCY,
+    DIRECTOR,
     HOPE,
     MOVED_ON,
     NOISE,
@@ -40,6 +43,9 @@ MOVES = 2
 """From so many moves on a deal is worth a review."""
 
 
+_NOTHING = MoneyInput(amount=Decimal(0), currency=CURRENCY)
+
+
 class _Seen:
     """The deal as its manager sees it."""
 
@@ -48,6 +54,9 @@ class _Seen:
     owner: str | None = None
     amount: MoneyInput | None = None
     close: date | None = None
+
+    def __init__(self) -> None:
+        self.team: set[str] = set()
 
 
 def with_forecasts(
@@ -84,24 +93,31 @@ def _take(seen: _Seen, happening: Happening) -> None:
             seen.open = False
         case ReopenDeal():
             seen.open = True
+        case JoinDealTeam(person=person):
+            seen.team.add(person)
+        case LeaveDealTeam(person=person):
+            seen.team.discard(person)
 
 
 def _review(
     rng: Random, deal_id: UUID, seen: _Seen, day: float, won: datetime | None, until: datetime
 ) -> Iterator[Happening]:
-    """What the manager says in a review; nothing of a deal that is overdue, until its close is moved."""
+    """What the manager says in a review. Of a deal that is overdue nothing until its close is moved, except by the
+    director, who clears forecasts of months that are locked by now."""
     close = seen.close
     today, luck, hope, spread = moment(day, until).date(), rng.random(), rng.random(), rng.gauss(0, NOISE)
     if any(0 <= change - day < 5 for change in (MOVED_ON, SUCCEEDED_ON)):
         return  # nobody knows who will be in charge
-    if (
-        close is None
-        or seen.owner is None
-        or (close.year, close.month) < (today.year, today.month)
-        or luck < 0.2
-    ):
+    if close is None or seen.owner is None or luck < 0.2:
+        return
+    if (close.year, close.month) < (today.year, today.month):
+        if hope < HOPE:
+            slipped = SetForecast(deal_id=deal_id, amount=_NOTHING, reason="It slipped; nobody had said so.")
+            yield Happening(day, slipped, DIRECTOR, "director")
         return
     manager = manager_of(seen.owner, day)
+    if manager in seen.team:
+        return  # who works on a deal does not forecast it
     comes = won is not None and (won.year, won.month) == (close.year, close.month)
     amount = Decimal(0)
     if comes or hope < HOPE:

@@ -3,6 +3,7 @@
 import csv
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from workers.importer.report import Problem
 
@@ -58,32 +59,32 @@ class Records:
             yield problem.line, problem
 
     def _until_broken(self) -> Iterator[tuple[int, list[str] | Problem]]:
+        width, current = self._width, self._current
         for record in self._reader():
-            if len(record) == self._width:
+            if len(record) == width:
                 yield self._line, record
             elif record:
-                wrong = f"has {len(record)} columns, the header has {self._width}"
-                if len(self._current) > 1:
+                wrong = f"has {len(record)} columns, the header has {width}"
+                if len(current) > 1:
                     raise _Runaway(wrong)
                 yield self._line, self._problem("wrong-columns", wrong)
-            self._line += len(self._current)
-            self._current.clear()
+            self._line += len(current)
+            current.clear()
 
     def _reader(self) -> Iterator[list[str]]:
         return csv.reader(self._lines(), delimiter=self._delimiter, strict=True)
 
     def _lines(self) -> Iterator[str]:
-        current, again = self._current, self._again
-        while again:
-            yield self._next(current, again.popleft())
-        for line in self._text:
-            yield self._next(current, line)
+        current = self._current
+        for line in chain(self._given_back(), self._text):
+            current.append(line)
+            if len(current) % _SUSPICIOUS == 0 and self._are_rows(current[-_SUSPICIOUS + 1 :]):
+                raise _Runaway("the lines that follow are rows of their own")
+            yield line
 
-    def _next(self, current: list[str], line: str) -> str:
-        current.append(line)
-        if len(current) % _SUSPICIOUS == 0 and self._are_rows(current[-_SUSPICIOUS + 1 :]):
-            raise _Runaway("the lines that follow are rows of their own")
-        return line
+    def _given_back(self) -> Iterator[str]:
+        while self._again:
+            yield self._again.popleft()
 
     def _are_rows(self, lines: list[str]) -> bool:
         """Whether most of the lines are whole rows: then they are not the text of one cell, however long."""

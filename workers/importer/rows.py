@@ -3,7 +3,7 @@
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from io import TextIOWrapper
@@ -78,7 +78,9 @@ class ExportFile:
         self.size = path.stat().st_size
         self._records = Records(_text(raw, form.encoding), form.delimiter)
         header = self._header()
-        self._pick = itemgetter(*(self._place(header, name) for name in columns))
+        self._pick: Callable[[list[str]], tuple[str, ...]] = itemgetter(
+            *(self._place(header, name) for name in columns)
+        )
         self._has_id = columns[-1] is not None
 
     @property
@@ -98,17 +100,18 @@ class ExportFile:
         """Each record of the share with its identity; text that is not text is a problem."""
         salt, id_salt = f"{source}\0{kind}\0".encode(), f"{source}\0{kind}\0\0id\0".encode()
         occurrences = OfTheMoment() if kind == "history" else OfTheFile()
-        before_it: tuple[str, ...] = ()
-        moment, ours = 0, False
+        deal, at, moment, ours = None, None, 0, False
         for line, record in self._whole():
             if isinstance(record, Problem):
                 if share.has(record.deal):
                     yield record
                 continue
             cells = self._picked(record)
-            if cells[:2] != before_it:
-                before_it, moment = cells[:2], moment + 1
-                ours = share.has(cells[0])
+            if cells[0] != deal:
+                deal, at = cells[0], None
+                ours = share.has(deal)
+            if cells[1] != at:
+                at, moment = cells[1], moment + 1
             if not ours:
                 continue
             data = _bytes(record)
@@ -140,9 +143,7 @@ class ExportFile:
             ) from error
 
     def _picked(self, record: list[str]) -> tuple[str, ...]:
-        return cast(
-            "tuple[str, ...]", self._pick([*record, ""])
-        )  # "" is what a column that is not mapped reads
+        return self._pick([*record, ""])  # "" is what a column that is not mapped reads
 
     def _header(self) -> list[str]:
         try:

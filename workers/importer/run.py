@@ -21,7 +21,7 @@ from workers.importer.side_by_side import side_by_side
 
 IMPORTER = Actor(id="importer", role="admin", auth="cli")
 
-LARGE = 2_000_000
+LARGE = 3_000_000
 """Bytes, uncompressed, from which on another process is worth its start of almost half a second."""
 _COMPRESSION = 7
 MOST_PROCESSES = 4

@@ -1,0 +1,87 @@
+"""F1 and F2 of a month at 100 k open deals, now and as of a moment, beside the same sums by SQL over the raw log."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from domain.forecast_sight import Sight
+from infra.migrations import migrate
+from infra.postgres import Server, scratch_database
+from projections.engine.rebuilding import rebuild
+from projections.forecast_rows import horizon, then
+from projections.forecasting import Forecast, forecast
+from tests.benchmarks import history, selling
+from tests.benchmarks.pairs import console, percentiles, times
+
+ALL = Sight(any=True, owners=None)
+MONTH = f"{selling.END + timedelta(days=75):%Y-%m}"
+
+_RAW = """
+WITH facts AS (
+  SELECT originator_id AS stream, originator_version AS version, topic, convert_from(state, 'UTF8')::jsonb AS e
+  FROM dealtrace.events WHERE topic LIKE 'deal.%%' OR topic LIKE 'forecast.%%'
+), past AS (
+  SELECT stream, version, topic, e -> 'data' AS data FROM facts WHERE (e -> 'meta' ->> 'occurred_at')::timestamptz <= %s
+), deals AS (
+  SELECT stream AS deal,
+    (array_agg(coalesce(data -> 'to_amount' ->> 'amount', data -> 'amount' ->> 'amount')::numeric
+      ORDER BY version DESC) FILTER (WHERE topic IN ('deal.opened', 'deal.amount_revised')))[1] AS amount,
+    (array_agg(coalesce(data ->> 'to_date', data ->> 'expected_close')
+      ORDER BY version DESC) FILTER (WHERE topic IN ('deal.opened', 'deal.expected_close_revised')))[1]::date AS close,
+    bool_or(topic IN ('deal.won', 'deal.lost')) AS closed
+  FROM past WHERE topic LIKE 'deal.%%' GROUP BY stream
+), forecasts AS (
+  SELECT DISTINCT ON (stream) (data ->> 'deal_id')::uuid AS deal, data -> 'forecast' ->> 'month' AS month,
+    (data -> 'forecast' -> 'amount' ->> 'amount')::numeric AS amount
+  FROM past WHERE topic = 'forecast.set' ORDER BY stream, version DESC
+)
+SELECT coalesce(sum(f.amount) FILTER (WHERE f.month = to_char(d.close, 'YYYY-MM')), 0), sum(d.amount * 0.25)
+FROM deals d LEFT JOIN forecasts f USING (deal)
+WHERE NOT d.closed AND to_char(d.close, 'YYYY-MM') = %s"""
+
+
+def run(server: Server, scale: float) -> None:
+    """Print p50 and p99 of each."""
+    deals = int(100_000 * scale)
+    with scratch_database(server) as database:
+        migrate(database.owner_url)
+        history.write(database.owner_url, selling.rows(deals))
+        rebuild(database.app_url)
+        with psycopg.connect(database.owner_url, autocommit=True) as conn:
+            conn.execute("VACUUM (ANALYZE)")
+        with psycopg.connect(database.app_url, autocommit=True) as conn:
+            now, before = selling.END, selling.END - timedelta(days=30)
+            for moment in (now, before):
+                asked, raw = _forecast(conn, moment).total, _raw(conn, moment)
+                assert (asked.f1_open, asked.f2_open) == (_plain(raw[0]), _plain(raw[1])), (
+                    "the peer says the same"
+                )
+            console.print(
+                f"forecast of {MONTH} at {deals:,} open deals, {_forecast(conn, now).total.open_deals:,} of them expected in it"
+            )
+            figures = {
+                "now": times(lambda: _forecast(conn, now), 200),
+                "as of 30 days ago": times(lambda: _forecast(conn, before), 100),
+                "as of, as known at": times(lambda: _forecast(conn, before, before), 100),
+                "SQL over the raw log": times(lambda: _raw(conn, now), 3),
+            }
+    for name, seconds in figures.items():
+        console.print(f"  {name:<22} {percentiles(seconds)}")
+    console.print("aim: now and as of p99 under 100 ms\n")
+
+
+def _forecast(conn: psycopg.Connection[Any], as_of: datetime, known_at: datetime | None = None) -> Forecast:
+    """The whole answer: groups and lists, as a manager opens it."""
+    at = then(conn, "tas_plus", as_of, known_at)
+    return forecast(conn, at, horizon(at, MONTH), ALL)
+
+
+def _raw(conn: psycopg.Connection[Any], moment: datetime) -> tuple[Any, ...]:
+    row = conn.execute(_RAW, [moment, MONTH]).fetchone()
+    assert row is not None
+    return row
+
+
+def _plain(value: Any) -> str:
+    return f"{value.normalize():f}"
