@@ -76,6 +76,7 @@ ROUTES = (
     QueryRoute("/v1/funnels/{funnel}/stale", sales.stale),
     QueryRoute("/v1/accounts", sales.accounts),
     QueryRoute("/v1/accounts/{account_id}", sales.account),
+    QueryRoute("/v1/accounts/{account_id}/attitudes", sales.attitudes),
     QueryRoute("/v1/forecast", forecasts.forecast),
     QueryRoute("/v1/forecast/weeks", forecasts.forecast_weeks),
     QueryRoute("/v1/forecast/accuracy", forecasts.forecast_accuracy),

@@ -68,6 +68,12 @@ class AccountsParams(Fresh, Page):
     q: Annotated[Text | None, Field(description="Only accounts whose name contains this.")] = None
 
 
+class AccountAtParams(TwoClocks):
+    """One account at a moment."""
+
+    account_id: Annotated[UUID, Field(description="The id of the account.")]
+
+
 class OneAccount(Fresh):
     """The account of that id."""
 

@@ -26,8 +26,10 @@ from projections import (
     win_rate_weeks,
     win_rates,
 )
+from projections import attitudes as overall
 from projections import deal_contacts as people
 from projections.accounts import AccountDetails, AccountView
+from projections.attitudes import Attitudes
 from projections.cohorts import CohortConversion
 from projections.deal_contacts import DealContacts
 from projections.deal_teams import DealTeam
@@ -250,6 +252,11 @@ def account(conn: Connection, params: p.OneAccount) -> AccountDetails:
     Raises UnknownAccount.
     """
     return account_list.account(conn, params.account_id, as_of=now(conn))
+
+
+def attitudes(conn: Connection, params: p.AccountAtParams) -> Attitudes:
+    """How the people of an account have stood to us overall, change by change. Raises UnknownAccount."""
+    return overall.attitudes(conn, params.account_id, as_of=moment_of(conn, params), known_at=params.known_at)
 
 
 class FunnelRules(msgspec.Struct, frozen=True):

@@ -170,7 +170,8 @@ class Executor:
                 if command.corrects is not None:
                     corrected.add((command.corrects, stream_id))
         streams, unknown = self.streams(needed), self._unknown_corrections(corrected)
-        now, decisions, changed = self._reader.now(), [], dict[UUID, Stream]()
+        now = self._reader.run(lambda _: self._reader.now())  # reads the clock anew once a minute
+        decisions, changed = list[Decision](), dict[UUID, Stream]()
         for request in requests:
             decision = decide(request, streams, now, unknown)
             if decision.refusal is None:

@@ -153,12 +153,13 @@ def _counts(
     quick = sql.SQL("SELECT {}, ({}), q.* FROM (SELECT) AS one LEFT JOIN ({}) q ON true").format(
         PROJECTION.position, open_deals.followed(), open_deals.counts_of_last_rows()
     )
-    rows = conn.execute(quick, parameters).fetchall()
+    # Never prepared: which index finds the rows followed after T depends on how long ago that is.
+    rows = conn.execute(quick, parameters, prepare=False).fetchall()
     if rows[0][1]:
         whole = sql.SQL("SELECT {}, true, q.* FROM (SELECT) AS one LEFT JOIN ({}) q ON true").format(
             PROJECTION.position, open_deals.counts()
         )
-        rows = conn.execute(whole, parameters).fetchall()
+        rows = conn.execute(whole, parameters, prepare=False).fetchall()
     by_stage = {
         stage: (deals, customers, amount) for _, _, stage, deals, customers, amount, _ in rows if stage
     }

@@ -63,6 +63,9 @@ QUESTIONS = (
     Question("accounts", sales.accounts, ps.AccountsParams, "--region North --limit 10"),
     Question("account", sales.account, ps.OneAccount, "--account-id 0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a12"),
     Question(
+        "attitudes", sales.attitudes, ps.AccountAtParams, "--account-id 0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a12"
+    ),
+    Question(
         "forecast-weeks",
         forecasts.forecast_weeks,
         pf.ForecastWeeksParams,

@@ -4,18 +4,19 @@ from typing import Annotated
 
 import typer
 
-from api.cli.data import opened
+from api.cli.data import body, opened, read
 from api.cli.failure import Failure
-from api.cli.terminal import note, progress
+from api.cli.terminal import Format, note, progress, show
 from projections.engine.comparing import Disagreement
 from projections.engine.rebuilding import Cancelled, RebuildRunning
-from projections.engine.releasing import Moved, NothingToDo, NotReady, prepare, roll_back, switch
+from projections.engine.releasing import Moved, NothingToDo, NotReady, prepare, roll_back, switch, switches
 from projections.engine.retiring import StillServing, retire
 
 Despite = Annotated[
     str | None,
     typer.Option("--despite", metavar="REASON", help="Do it all the same, for this reason, which is kept."),
 ]
+Form = Annotated[Format, typer.Option("--format", help="A table for people, JSON, or rows.")]
 
 
 def add_releases(app: typer.Typer) -> None:
@@ -23,6 +24,7 @@ def add_releases(app: typer.Typer) -> None:
     app.command("prepare", epilog="Example:  dealtrace projections prepare --throttle 1")(prepare_release)
     app.command("switch", epilog="Example:  dealtrace projections switch")(switch_release)
     app.command("rollback", epilog="Example:  dealtrace projections rollback")(roll_back_release)
+    app.command("switches", epilog="Example:  dealtrace projections switches")(all_switches)
     app.command("retire", epilog="Example:  dealtrace projections retire")(retire_others)
 
 
@@ -91,6 +93,15 @@ def retire_others(
         note(f"Dropped {one.projection} v{one.version}, {one.tables} tables.")
     if not gone:
         note("Nothing to do: there are no tables but those of this release.")
+
+
+def all_switches(form: Form = "table") -> None:
+    """When which version was switched to, taken back or retired, and for what reason despite which findings."""
+    with opened() as server:
+        found = read(server, switches)
+    show(found, body(found), form)
+    if not found:
+        note("There was none.")
 
 
 def _tell(moved: list[Moved], nothing: str) -> None:

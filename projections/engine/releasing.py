@@ -6,6 +6,7 @@ filled follows the log (`ready`) and answers nobody until the switch, and again 
 
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from threading import Event as Flag
 from typing import Any
 
@@ -44,6 +45,31 @@ class Moved(msgspec.Struct, frozen=True):
     from_version: int | None
     to_version: int
     position: int
+
+
+class Switch(msgspec.Struct, frozen=True):
+    """That a version was let answer, taken back (`rollback`) or retired, at a position of the log.
+
+    `reason` is what was given for doing it despite the `findings`.
+    """
+
+    at: datetime
+    what: str
+    projection: str
+    from_version: int | None
+    to_version: int | None
+    position: int
+    reason: str | None
+    findings: list[str]
+
+
+def switches(conn: Connection[Any]) -> list[Switch]:
+    """Every switch, rollback and retirement here, the first one first."""
+    rows = conn.execute(
+        "SELECT at, what, projection, from_version, to_version, position, reason, findings"
+        " FROM projection.switches ORDER BY number"
+    ).fetchall()
+    return [Switch(*row) for row in rows]
 
 
 def unfilled(conn: Connection[Any], wanted: Sequence[Projection]) -> list[Projection]:

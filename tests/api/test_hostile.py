@@ -118,21 +118,26 @@ def test_any_name_of_this_machine_will_do(api: Api, host: bytes) -> None:
         assert rest(client).startswith(b"HTTP/1.1 200")
 
 
-TIMES = {"as_of", "known_at"}
+EDGES = ("0001-01-01T00:00:00Z", "1900-01-01T00:00:00Z", "2200-12-31T23:59:59Z", "9999-12-31T23:59:59Z")
 AT_A_TIME = [
-    (route.path, name) for route in ROUTES for name in sorted(TIMES & set(route.params.model_fields))
+    (route.path, name)
+    for route in ROUTES
+    for name in ("as_of", "known_at")
+    if name in route.params.model_fields
 ]
 
 
+@pytest.fixture(scope="module")
+def deal(served: Api) -> str:
+    deal = served.open_deal()
+    served.catch_up()
+    return deal
+
+
 @pytest.mark.parametrize(("path", "name"), AT_A_TIME)
-@pytest.mark.parametrize(
-    "edge", ["0001-01-01T00:00:00Z", "1900-01-01T00:00:00Z", "2200-12-31T23:59:59Z", "9999-12-31T23:59:59Z"]
-)
-def test_no_moment_breaks_a_query(api: Api, path: str, name: str, edge: str) -> None:
-    deal = api.open_deal()
-    api.catch_up()
+def test_no_moment_breaks_a_query(api: Api, deal: str, path: str, name: str) -> None:
     address = path.format(deal_id=deal, account_id=deal, funnel="tas_plus")
-    answer = api.as_role("auditor").get(address, params={name: edge})
-    assert answer.status_code < 500, answer.text
-    if edge[:4] in ("0001", "9999"):
-        assert answer.status_code in (400, 404)
+    for edge in EDGES:
+        answer = api.as_role("auditor").get(address, params={name: edge})
+        assert answer.status_code < 500, answer.text
+        assert answer.status_code != 200 or edge[:4] in ("1900", "2200")

@@ -168,6 +168,35 @@ def test_people_have_names_until_they_are_erased_and_depths_from_activities(api:
     assert (known["name"], known["details"], known["depth"]) == ("Frau Korn", "+49", "repeated")
 
 
+def test_overall_attitudes_have_a_history_by_both_clocks(api: Api) -> None:
+    opened = {"name": "Korn AG", "occurred_at": "2026-01-01T09:00:00Z"}
+    account = api.post("/v1/accounts", opened).json()["account_id"]
+    person = str(uuid4())
+
+    def done(command: str, **fields: Any) -> str:
+        answer = api.post(f"/v1/accounts/{account}/{command}", {"contact_id": person, **fields}, If_Match="*")
+        assert answer.status_code == 200, answer.text
+        return str(api.get("/v1/log").json()["recorded_at"])
+
+    done("add-contact", name="Frau Korn", occurred_at="2026-01-02T09:00:00Z")
+    times = ("2026-01-05T09:00:00Z", "2026-02-05T09:00:00Z")
+    learnt = [
+        done("assess-overall-attitude", attitude=attitude, reason=f"{attitude} now", occurred_at=at)
+        for attitude, at in zip(("negative", "positive"), times, strict=True)
+    ]
+    api.catch_up()
+
+    def told(**at: str) -> list[tuple[str, str, str | None]]:
+        found = api.get(f"/v1/accounts/{account}/attitudes", params=at).json()["attitudes"]
+        return [(a["attitude"], a["since"], a["until"]) for a in found]
+
+    assert told() == [("negative", *times), ("positive", times[1], None)]
+    assert told(as_of="2026-01-10T00:00:00Z") == [("negative", times[0], None)]
+    assert told(known_at=learnt[0]) == [("negative", times[0], None)]
+    assert told(as_of="2026-01-01T00:00:00Z") == []
+    problem(api.get(f"/v1/accounts/{uuid4()}/attitudes"), 404, "unknown-account")
+
+
 def test_the_deal_team_is_told_as_it_is_and_as_it_was(api: Api, deal: str) -> None:
     done(api, deal, "join-deal-team", person="erik", department="engineering")
     done(api, deal, "join-deal-team", person="lena", department="legal")

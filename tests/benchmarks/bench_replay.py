@@ -4,12 +4,17 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
 
 from rich.table import Table
 
+from domain.forecast_sight import Sight
+from domain.playbook import StageRate
+from domain.win_rate import Variant
 from infra.log_reader import plan_ranges
 from infra.migrations import migrate
 from infra.postgres import Server, scratch_database
@@ -17,13 +22,18 @@ from projections.engine.catalogue import chosen
 from projections.engine.connecting import connect
 from projections.engine.description import Projection
 from projections.engine.replaying import RANGE_EVENTS, Cut, replay_range
+from projections.engine.running import run_to_head
+from projections.forecast_rows import horizon, then
+from projections.what_if import Tried, TriedRates, what_if
 from tests.benchmarks import history
-from tests.benchmarks.pairs import console, interleaved, report
+from tests.benchmarks.pairs import console, interleaved, percentiles, report
 from tests.benchmarks.stock import Deals, stock_application
 from workers.replay.running import Asked, run_replay
 
 EVENTS = 200_000
 ONE = "visits"
+WEEK = datetime(2023, 6, 4, 23, 59, 59, 999_999, tzinfo=UTC)
+"""The end of a week in the middle of the history."""
 
 
 def run(server: Server, scale: float) -> None:
@@ -39,6 +49,7 @@ def run(server: Server, scale: float) -> None:
             pairs = interleaved(lambda w=wanted: _fold(ours.app_url, events, w), read, rounds=3)  # type: ignore[misc]
             report(title, "events/s", "the library, reading and decoding alone", pairs, aim)
         _print_processes(ours.app_url, events)
+        _print_what_if(ours.app_url)
 
 
 def _fold(app_url: str, events: int, wanted: Sequence[Projection]) -> float:
@@ -93,6 +104,26 @@ def _print_processes(app_url: str, events: int) -> None:
             )
     console.print(table)
     console.print("the same digests in every run\n" if len(digests) == 1 else "DIGESTS DIFFER\n")
+
+
+def _print_what_if(app_url: str) -> None:
+    """A past week of the funnel under other rates, days and win rates, on tables that are folded already."""
+    run_to_head(app_url)
+    with connect(app_url) as conn:
+        at = then(conn, "tas_plus", WEEK, WEEK)
+        tried = Tried(
+            TriedRates(tuple(StageRate(stage, None, Decimal("0.4")) for stage in at.stall_after_days)),
+            dict.fromkeys(at.stall_after_days, 10),
+            variant=Variant(factor=Decimal("0.5")),
+        )
+        seconds, deals = [], 0
+        for _ in range(5):
+            started = time.perf_counter()
+            deals = what_if(conn, at, "", horizon(at), Sight(any=True, owners=None), tried).total.deals
+            seconds.append(time.perf_counter() - started)
+    console.print(
+        f"what-if of a past week, {deals:,} open deals: {percentiles(seconds)}\naim: under a second\n"
+    )
 
 
 def _cpu_seconds() -> float:

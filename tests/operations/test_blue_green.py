@@ -92,7 +92,7 @@ class Front:
                 answer = client.post(f"{self.address}/v1/deals", json={"funnel": "tas_plus", "owner": "anna"})
                 self.writes.append((began, time.monotonic() - began))
                 self._note(answer)
-                self._stop.wait(0.03)
+                self._stop.wait(0.1)
 
     def _read(self, path: str) -> None:
         seen = 0

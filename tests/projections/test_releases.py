@@ -32,6 +32,7 @@ from projections.engine.releasing import (
     prepare,
     roll_back,
     switch,
+    switches,
     taken_back,
     unfilled,
     waiting,
@@ -166,8 +167,9 @@ def test_a_figure_that_changed_refuses_the_switch_unless_there_is_a_reason(serve
     assert states(served) == [(1, "live", 6), (2, "ready", 6)]
     switch(served.app_url, [wrong], despite="amounts are kept elsewhere now")
     with served.connected() as conn:
-        (kept,) = conn.execute("SELECT reason, findings FROM projection.switches").fetchall()
-    assert kept == ("amounts are kept elsewhere now", list(refused.value.findings))
+        (kept,) = switches(conn)
+    assert (kept.what, kept.from_version, kept.to_version, kept.position) == ("switch", 1, 2, 6)
+    assert (kept.reason, kept.findings) == ("amounts are kept elsewhere now", list(refused.value.findings))
 
 
 def test_a_figure_of_the_version_before_may_be_spelled_otherwise(served: Playground) -> None:

@@ -1,6 +1,7 @@
 """A replay is the live tables once more, whole or cut off, however the work is shared."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -204,3 +205,19 @@ def test_weekly_rows_end_where_the_earlier_clock_stands(playground: Playground) 
     whole = run_replay(playground.app_url, Asked(processes=1))
     with playground.connected() as conn:
         assert conn.execute("SELECT recorded_at FROM dealtrace.log_head").fetchone() == (whole.cutoff,)
+
+
+def test_whenever_it_is_broken_off_the_folder_is_as_it_was(playground: Playground, tmp_path: Path) -> None:
+    playground.without_projections()
+    history.fill(playground.owner_url, 300)
+    asked = Asked(out=tmp_path, processes=1, range_events=50)
+    run_replay(playground.app_url, asked)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def ctrl_c(_what: str, done: int, _total: int) -> None:
+        if done > 100:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_replay(playground.app_url, replace(asked, to_position=200), ctrl_c)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

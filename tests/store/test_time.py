@@ -4,6 +4,9 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import pytest
+from psycopg.conninfo import make_conninfo
+
 from domain.deal import AdvanceStage, LogActivity, OpenDeal, ReviseOwner, WinDeal
 from domain.errors import InTheFuture, OutOfOrder
 from infra.connection import LogConnection
@@ -55,6 +58,33 @@ class Behind(LogConnection):
 
     def now(self) -> datetime:
         return super().now() - timedelta(minutes=1)
+
+
+STEPPED = (
+    "CREATE OR REPLACE FUNCTION stepped.clock_timestamp() RETURNS timestamptz LANGUAGE sql"
+    " AS 'SELECT pg_catalog.clock_timestamp() + interval ''{}'''"
+)
+
+
+def test_a_clock_that_was_set_forward_is_noticed_though_every_stream_is_remembered(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.query("CREATE SCHEMA stepped")
+    try:
+        log.query(STEPPED.format("0"))
+        log.query("GRANT USAGE ON SCHEMA stepped TO PUBLIC")
+        log.start()
+        executor = log.executor(make_conninfo(log.app_url, options="-c search_path=stepped,pg_catalog"))
+        deal = log.open_deal(executor)
+        in_half_an_hour = datetime.now(UTC) + timedelta(minutes=30)
+        call = ask(LogActivity(deal_id=deal, kind="call", occurred_at=in_half_an_hour))
+        for _ in range(2):  # from then on every stream is remembered
+            assert isinstance(executor.execute([call])[0], InTheFuture)
+        log.query(STEPPED.format("1 hour"))
+        monkeypatch.setattr("infra.connection.CLOCK_SECONDS", 0)
+        done(executor.execute([call])[0])
+    finally:
+        log.query("DROP SCHEMA stepped CASCADE")
 
 
 def test_a_process_whose_clock_differs_does_not_let_state_run_backwards(log: Log) -> None:

@@ -1,10 +1,11 @@
 """An import from the first row to the summary, done by this process alone or by several side by side."""
 
+import gc
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import takewhile
 from pathlib import Path
 
@@ -58,10 +59,22 @@ def run_import(
     database stays out of reach. What was imported before stays then.
     """
     job = Job(file, mapping, kind, actor, dry_run, str(new_id()))
+    with _collector_at_rest():
+        return _import(executor, connection, job, processes, report, progress)
+
+
+def _import(
+    executor: Executor,
+    connection: LogConnection,
+    job: Job,
+    processes: int | None,
+    report: Callable[[Problem], None],
+    progress: Callable[[Progress], None],
+) -> ImportSummary:
     part, started = job.part(), time.perf_counter()
-    with open_export(file, mapping.file, part.columns.names()) as export:
-        ensure_playbook(executor, mapping, actor, dry_run=dry_run)
-        count = (processes or _processes_for(file)) if part.deals_stand_alone and not dry_run else 1
+    with open_export(job.file, job.mapping.file, part.columns.names()) as export:
+        ensure_playbook(executor, job.mapping, job.actor, dry_run=job.dry_run)
+        count = (processes or _processes_for(job.file)) if part.deals_stand_alone and not job.dry_run else 1
         shares = [Share(number, count) for number in range(count)]
         together = _Together(job, shares, export.size, started)
         own = import_share(job, shares[0], executor, connection.another(), export)
@@ -71,6 +84,22 @@ def run_import(
                     report(problem)
                 progress(together.progress())
         return together.summary()
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Rows make many objects and no cycles but those of refusals, which one look per chunk finds.
+
+    Looking all the time, as Python does by itself, takes a third of an import; a single look at all that it holds
+    at its end, a tenth. So everything must be let go before this ends.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _processes_for(file: Path) -> int:

@@ -3,7 +3,7 @@
 import gc
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
@@ -109,13 +109,12 @@ class _ShareImport:
     def run(self, export: ExportFile) -> Iterator[Told]:
         summary = self._summary
         planned: deque[_Planned] = deque()
-        with _collector_at_rest():
-            chunks = self._planned(export, planned)
-            answers = self._dry(chunks) if summary.dry_run else self._executor.execute_all(chunks)
-            for answer in answers:
-                done = planned.popleft()
-                problems = self._account(done, answer)
-                yield Told(done.chunk[-1].line, export.bytes_read, problems, summary)
+        chunks = self._planned(export, planned)
+        answers = self._dry(chunks) if summary.dry_run else self._executor.execute_all(chunks)
+        for answer in answers:
+            done = planned.popleft()
+            problems = self._account(done, answer)
+            yield Told(done.chunk[-1].line, export.bytes_read, problems, summary)
 
     def _dry(self, chunks: Iterable[Iterable[Request]]) -> Iterator[list[Result | Refusal]]:
         for requests in chunks:
@@ -222,21 +221,6 @@ class _ShareImport:
                 f"; accepted: {refusal.accepted}" if refusal.accepted else ""
             )
         return Problem(row.line, "error", refusal.code, row.deal, message)
-
-
-@contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """Rows make many objects and no cycles but those of refusals, which one look per chunk finds.
-
-    Looking all the time, as Python does by itself, takes a third of an import.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 R = TypeVar("R", bound=Row | Problem)

@@ -28,11 +28,13 @@ def side_by_side(
     raises, and ProcessDied; the others end then, whatever they have not committed is undone.
     """
     others: dict[Connection, tuple[Share, SpawnProcess]] = {}
+    processes: list[SpawnProcess] = []
     with closing(own):
         try:
             for share in shares:
                 listening, process = _start(job, share, connection)
                 others[listening] = share, process
+                processes.append(process)
             for told in own:
                 yield 0, told
                 yield from _heard(others, 0)
@@ -40,8 +42,9 @@ def side_by_side(
             while others:
                 yield from _heard(others, None)
         finally:
-            for listening, (_, process) in others.items():
+            for listening in others:
                 listening.close()
+            for process in processes:
                 process.terminate()
                 process.join()
 
@@ -79,26 +82,26 @@ def _heard(
         try:
             told = listening.recv()
         except EOFError:
-            told = None
-            del others[listening]
             process.join()
-            if process.exitcode:
-                raise ProcessDied(
-                    f"a process of the import ended with {process.exitcode};"
-                    " run the same command again to go on"
-                ) from None
+            raise ProcessDied(
+                f"a process of the import ended with {process.exitcode}; run the same command again to go on"
+            ) from None
         if isinstance(told, Exception):
             raise told
+        if told is None:
+            del others[listening]
+            listening.close()
         yield share.number, told
 
 
 def _work(job: Job, share: Share, connection: LogConnection, telling: Connection) -> None:
-    gc.freeze()
+    gc.disable()  # as in the parent, and nothing of this process will be left
     try:
         columns = job.part().columns.names()
         with closing(connection), open_export(job.file, job.mapping.file, columns) as export:
             for told in import_share(job, share, Executor(connection), connection.another(), export):
                 telling.send(told)
+        telling.send(None)
     except BrokenPipeError:
         pass  # nobody is there any more
     except Exception as error:  # noqa: BLE001 -- whatever it is, the parent raises it

@@ -25,17 +25,26 @@ class Files:
     def __init__(self, folder: Path, schemas: Mapping[str, pa.Schema]) -> None:
         self._folder = folder
         self._schemas = schemas
+        self._aside = folder / f".replay-{uuid4().hex}"
+        self._frames: dict[str, _Frame] = {}
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._aside = self._folder / f".replay-{uuid4().hex}"
-        self._aside.mkdir(mode=0o700)
-        self._frames = {name: _Frame(self._aside / f"{name}.parquet", s) for name, s in self._schemas.items()}
+        try:
+            self._aside.mkdir(mode=0o700)
+            for name, schema in self._schemas.items():
+                self._frames[name] = _Frame(self._aside / f"{name}.parquet", schema)
+        except BaseException:  # Ctrl-C, too
+            self._clear()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
         for frame in self._frames.values():
             frame.close()
         shutil.rmtree(self._aside, ignore_errors=True)

@@ -4,7 +4,7 @@ import gc
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,7 @@ _folder: Any = None
 """In a child process: what folds."""
 
 
-def parts(app_url: str, job: Job, ranges: Sequence[Range], processes: int) -> Iterator[Part]:
+def parts(app_url: str, job: Job, ranges: Sequence[Range], processes: int) -> Generator[Part, None, None]:
     """The part of each range, in the order of the ranges. With one process everything is done in this one."""
     if processes == 1 or len(ranges) < 2:
         with connect(app_url) as conn:

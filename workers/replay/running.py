@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,17 +58,18 @@ def run_replay(app_url: str, asked: Asked, progress: Progress = lambda *_: None)
         ranges = plan_ranges(conn, cut.upto, asked.range_events)
         processes = max(1, asked.processes or os.cpu_count() or 1)
         sums, done = _Sums(wanted), 0
-        for (_, _, events), part in zip(ranges, parts(app_url, job, ranges, processes), strict=True):
-            sums.add(part)
-            if keeper:
-                keeper.add(part)
-            done += events
-            progress("Folding the log", done, cut.upto)
+        with closing(parts(app_url, job, ranges, processes)) as found:
+            for (_, _, events), part in zip(ranges, found, strict=True):
+                sums.add(part)
+                if keeper:
+                    keeper.add(part)
+                done += events
+                progress("Folding the log", done, cut.upto)
         compared = tuple(_compared(conn, projection, cut, sums) for projection in wanted)
         root = _root(conn, cut.upto, progress) if keeper else None
         log = ReplayedLog(head.log_id, head.epoch, cut.upto, root)
-        found = Replay(log, cut.as_of, cut.known_at, cutoff, done, compared)
-        return keeper.finish(found, sums.digests) if keeper else found
+        replay = Replay(log, cut.as_of, cut.known_at, cutoff, done, compared)
+        return keeper.finish(replay, sums.digests) if keeper else replay
 
 
 @contextmanager
