@@ -27,7 +27,7 @@ from projections import visits
 from projections.deals import DealView
 from projections.engine.adopting import foreign
 from projections.engine.catalogue import catalogue
-from projections.engine.releasing import waiting
+from projections.engine.preparing import waiting
 from projections.engine.status import ProjectionStatus, status
 from projections.funnel import CellDeal, Rollup, Snapshot
 from projections.timeline import TimelineEntry

@@ -17,6 +17,7 @@ from infra.streams import load_streams
 from projections import (
     accounts as account_list,
 )
+from projections import attitudes as overall
 from projections import (
     cohorts,
     deal_teams,
@@ -26,7 +27,6 @@ from projections import (
     win_rate_weeks,
     win_rates,
 )
-from projections import attitudes as overall
 from projections import deal_contacts as people
 from projections.accounts import AccountDetails, AccountView
 from projections.attitudes import Attitudes

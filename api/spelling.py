@@ -109,7 +109,7 @@ _SPELLED: dict[type, Callable[[Any], str]] = {
     float: lambda value: f"{value:,.4f}",
     Decimal: lambda value: f"{value:,f}",
     msgspec.Raw: lambda value: _phrase(msgspec.json.decode(value)),
-    list: lambda value: _items(value),
-    tuple: lambda value: _items(value),
+    list: _items,
+    tuple: _items,
 }
 """How a kind of value is spelt; a kind stands before those it is also one of (bool before int)."""

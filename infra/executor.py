@@ -29,6 +29,7 @@ from infra.streams import KnownStreams, load_streams
 ATTEMPTS = 12
 """How often a command is decided anew because other writers were quicker."""
 _FEW = 200
+"""Requests of a long group that are taken and decided before the next ones."""
 CACHED_STREAMS = 25_000
 """How many streams are remembered, and at most twice as many."""
 

@@ -108,7 +108,7 @@ def fold(head: AuditHead | None, e: Recorded, out: Out) -> AuditHead:
     assert head is not None, "a stream of a deal begins with deal.opened"
     if isinstance(event, OwnerRevised):
         return msgspec.structs.replace(head, owner=event.to_owner)
-    if isinstance(event, ForecastSet | ForecastWithdrawn):
+    if isinstance(event, _FORECAST_EVENTS):
         changes, told = _forecast(event)
     else:
         changes, told = _moved(head.deal, event, e.meta.occurred_at)
@@ -117,6 +117,7 @@ def fold(head: AuditHead | None, e: Recorded, out: Out) -> AuditHead:
     return after
 
 
+_FORECAST_EVENTS = (ForecastSet, ForecastWithdrawn)
 _Told = tuple[dict[str, Any], tuple[Field, str | None, str | None]]
 """What an event changes, and the field with its old and new value."""
 
@@ -163,7 +164,7 @@ def _row(
     head: AuditHead, before: DealThen | None, e: Recorded, field: Field, old: str | None, new: str | None
 ) -> AuditRow:
     event, meta, actor, after = e.event, e.meta, e.meta.actor, head.deal
-    forecast = isinstance(event, ForecastSet | ForecastWithdrawn)
+    forecast = isinstance(event, _FORECAST_EVENTS)
     previous = event.previous if forecast else None
     following = event.forecast if isinstance(event, ForecastSet) else None
     reason = getattr(event, "override_reason", None) or getattr(event, "reason", None)
@@ -249,7 +250,6 @@ PROJECTION = Projection(
             indexes=(
                 "(deal_id, position)",
                 "(funnel, position)",
-                "(actor_id, position)",
                 "(new_month, actor_id) WHERE kind = 'F1'",
             ),
         ),

@@ -124,12 +124,13 @@ _WITH_OWNER_NOW = """SELECT o.*,
 _MATTERS = """ AND (s.expected_close IS NULL OR s.expected_close < %(today)s
   OR (s.expected_close >= %(first)s AND s.expected_close < %(end)s))"""
 
-# Forecasts for the months, of deals that are open but expected at another time.
-_ELSEWHERE = """, e AS (
-  SELECT o.deal_id FROM {forecasts} f JOIN ({with_owner_now}) o
-  ON o.deal_id = f.deal_id AND o.closed_times = f.closed_times
-  WHERE f.month = ANY(%(months)s) AND {f_then} AND NOT EXISTS (SELECT FROM c WHERE c.deal_id = f.deal_id)
-  AND (%(owners)s::text[] IS NULL OR o.owner = ANY(%(owners)s)) AND {seen}
+# Forecasts for the months, of deals that are open but expected at another time: few, so each is looked up.
+_ELSEWHERE = """, g AS MATERIALIZED (
+  SELECT f.deal_id, f.closed_times FROM {forecasts} f
+  WHERE f.month = ANY(%(months)s) AND {f_then} AND f.deal_id NOT IN (SELECT deal_id FROM c)
+), e AS (
+  SELECT o.deal_id FROM ({with_owner_now}) o
+  WHERE (%(owners)s::text[] IS NULL OR o.owner = ANY(%(owners)s)) AND {seen}
 )"""
 
 
@@ -141,7 +142,9 @@ def _open_sql(at: Then) -> sql.Composed:
         "seen": sql.SQL(_SEEN),
     }
     with_owner_now, heads = sql.SQL(_WITH_OWNER_NOW), FUNNEL.view("funnel_heads")
-    every = sql.SQL("({})").format(_rows(at, sql.SQL("")))
+    elsewhere = sql.SQL(
+        "(SELECT r.* FROM g CROSS JOIN LATERAL ({}) r WHERE r.closed_times = g.closed_times)"
+    ).format(_rows(at, sql.SQL(" AND s.deal_id = g.deal_id")))
     return sql.SQL(_OPEN).format(
         **parts,
         rows=_rows(at, sql.SQL(_MATTERS if dated else "")),
@@ -153,7 +156,7 @@ def _open_sql(at: Then) -> sql.Composed:
         counts=sql.SQL("(f.month = coalesce(%(one_month)s::text, to_char(o.expected_close, 'YYYY-MM')))"),
         with_owner_now=with_owner_now.format(heads=heads, rows=sql.SQL("(SELECT * FROM o WHERE in_months)")),
         elsewhere=sql.SQL(_ELSEWHERE).format(
-            **parts, with_owner_now=with_owner_now.format(heads=heads, rows=every)
+            **parts, with_owner_now=with_owner_now.format(heads=heads, rows=elsewhere)
         )
         if dated
         else sql.SQL(""),

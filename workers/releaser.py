@@ -11,8 +11,10 @@ from projections.engine.checkpoints import Retired
 from projections.engine.comparing import Disagreement
 from projections.engine.connecting import connect
 from projections.engine.description import Projection
+from projections.engine.preparing import prepare, waiting
 from projections.engine.rebuilding import Cancelled, Progress, RebuildRunning
-from projections.engine.releasing import Moved, NotReady, prepare, switch, taken_back, waiting
+from projections.engine.releasing import Moved, NotReady, switch
+from projections.engine.switches import taken_back
 
 log = logging.getLogger("dealtrace.release")
 

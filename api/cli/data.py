@@ -15,7 +15,7 @@ from infra.postgres import Server, open_server
 from infra.readers import Readers
 from infra.settings import Settings
 from projections.engine.connecting import connect
-from projections.engine.releasing import waiting
+from projections.engine.preparing import waiting
 from projections.engine.running import run_to_head
 from workers import releaser
 from workers.first_start import fill_empty_log

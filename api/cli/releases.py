@@ -8,9 +8,11 @@ from api.cli.data import body, opened, read
 from api.cli.failure import Failure
 from api.cli.terminal import Format, note, progress, show
 from projections.engine.comparing import Disagreement
+from projections.engine.preparing import prepare
 from projections.engine.rebuilding import Cancelled, RebuildRunning
-from projections.engine.releasing import Moved, NothingToDo, NotReady, prepare, roll_back, switch, switches
+from projections.engine.releasing import Moved, NothingToDo, NotReady, roll_back, switch
 from projections.engine.retiring import StillServing, retire
+from projections.engine.switches import switches
 
 Despite = Annotated[
     str | None,

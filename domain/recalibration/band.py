@@ -133,12 +133,10 @@ def band(amount: Ints, chance: Floats, team: Ints, spread: Spread, rng: Random, 
 
     moves = ndtri(uniforms(rng, draws * (2 + len(teams)))).reshape(draws, 2 + len(teams))
     shift = moves[:, :1] * spread.common**0.5 + moves[:, 2:] * spread.team**0.5
-    totals = np.empty(draws)
-    for draw in range(draws):
-        many = 1.0 / (1.0 + np.exp(-(crowd_odds + shift[draw][crowd])))
-        noise = float((square * many * (1.0 - many)).sum()) ** 0.5
-        few = 1.0 / (1.0 + np.exp(-(odds[large] + shift[draw][member[large]])))
-        won = amount[large][uniforms(rng, len(few)) < few].sum()
-        totals[draw] = won + max(float(value @ many) + moves[draw, 1] * noise, 0.0)
+    many = 1.0 / (1.0 + np.exp(-(crowd_odds + shift[:, crowd])))
+    noise = ((many * (1.0 - many)) @ square) ** 0.5
+    few = 1.0 / (1.0 + np.exp(-(odds[large] + shift[:, member[large]])))
+    won = (uniforms(rng, few.size).reshape(few.shape) < few) @ amount[large].astype(np.float64)
+    totals = won + np.maximum(many @ value + moves[:, 1] * noise, 0.0)
     p10, p50, p90 = np.percentile(totals, [10, 50, 90])
     return Band(round(float(p10)), round(float(p50)), round(float(p90)))

@@ -13,42 +13,67 @@ FARTHEST = 400
 CALIBRATION_PRIOR = 20.0
 
 
-def within(hazards: Hazards, cell: Ints, weekday: Ints, age: Ints, days: Ints) -> Floats:
+@dataclass(frozen=True)
+class Ahead:
+    """Visits, each with a number of days ahead: put in order of these days once, then asked for every draw.
+
+    cell, weekday, age   where each visit stands at the beginning of a day
+    order                visits by days ahead
+    upto                 per number of days, how many visits have no more than that
+    """
+
+    cell: Ints
+    weekday: Ints
+    age: Ints
+    order: Ints
+    upto: Ints
+
+    @classmethod
+    def of(cls, cell: Ints, weekday: Ints, age: Ints, days: Ints) -> "Ahead":
+        """Put visits in order; more than FARTHEST days count as FARTHEST."""
+        days = np.minimum(days, FARTHEST)
+        order = np.argsort(days, kind="stable")
+        upto = np.searchsorted(days[order], np.arange(int(days.max(initial=0)) + 1), side="right")
+        return cls(cell, weekday, age, order, upto)
+
+
+def within(hazards: Hazards, ahead: Ahead) -> Floats:
     """Per visit the chance to be won before so many further local days are over, from the beginning of a day.
 
-    One step a day, for all cells, weekdays of entry and ages at once. Moving on takes no time of its own: the
+    One step a day, for all cells, days of the week and ages at once. Moving on takes no time of its own: the
     next visit begins on the same day.
     """
-    daily, length = _with_tail(hazards)
-    cells, ages = daily.shape[0], daily.shape[3]
-    weekdays = (np.arange(7)[:, None] + np.arange(ages)) % 7
-    staying = 1.0 - daily.sum(axis=1)
-    moves = daily[:, :cells]
+    on_day = _by_day_of_week(hazards)
+    cells, ages = on_day.shape[1], on_day.shape[3]
+    won, staying = on_day[:, :, cells], 1.0 - on_day.sum(axis=2)
     # On the day of entry a deal may go through several stages: entering solves a small system per weekday.
-    through = np.linalg.inv(np.eye(cells) - 0.999999 * moves[:, :, :, 0].transpose(2, 0, 1))
-    result = np.zeros(len(cell))
-    chance = np.zeros((cells, 7, ages))
-    horizon = np.minimum(days, FARTHEST)
-    at = np.minimum(age, length[cell])
-    for ahead in range(1, int(horizon.max(initial=0)) + 1):
-        later = np.concatenate([chance[:, :, 1:], chance[:, :, -1:]], axis=2)
-        today = daily[:, cells] + staying * later
-        entry = np.einsum("gkc,cg->kg", through, today[:, :, 0])
-        chance = today + np.einsum("kcgu,cgu->kgu", moves, entry[:, weekdays])
-        due = horizon == ahead
-        result[due] = chance[cell[due], weekday[due], at[due]]
+    through = np.linalg.inv(np.eye(cells) - 0.999999 * on_day[:, :, :cells, 0])
+    moves = np.ascontiguousarray(on_day[:, :, :cells].transpose(0, 1, 3, 2)).reshape(7, cells * ages, cells)
+    at = np.minimum(ahead.age, ages - 1)
+    today_is = (ahead.weekday + ahead.age) % 7
+    result = np.zeros(len(at))
+    chance = np.zeros((7, cells, ages))
+    for days in range(1, len(ahead.upto)):
+        tomorrow = np.concatenate([chance[1:], chance[:1]])
+        later = np.concatenate([tomorrow[:, :, 1:], tomorrow[:, :, -1:]], axis=2)
+        today = won + staying * later
+        entry = through @ today[:, :, :1]
+        chance = today + (moves @ entry).reshape(7, cells, ages)
+        due = ahead.order[ahead.upto[days - 1] : ahead.upto[days]]
+        result[due] = chance[today_is[due], ahead.cell[due], at[due]]
     return np.clip(result, 0.0, 1.0)
 
 
-def _with_tail(hazards: Hazards) -> tuple[Floats, Ints]:
-    """Daily hazards with the tail's on each later day, and one day that stands for all beyond."""
-    cells, _, _, ages = hazards.daily.shape
-    stage_of = np.arange(cells) % (cells // 2)
-    length = hazards.length[stage_of]
-    daily = np.concatenate([hazards.daily, hazards.daily[..., -1:]], axis=3)
-    late = np.arange(ages + 1) >= length[:, None]
-    daily = np.where(late[:, None, None, :], hazards.tail[stage_of][:, :, None, None], daily)
-    return daily, np.full(cells, ages, dtype=np.int64)
+def _by_day_of_week(hazards: Hazards) -> Floats:
+    """[day of the week, cell, cause, day of age]: hazards by the day that they are of, the tail's on every day
+    from its beginning, of which the last age stands for all that follow."""
+    cells, causes, _, known = hazards.daily.shape
+    length = hazards.length[np.arange(cells) % (cells // 2)]
+    ages = np.arange(int(length.max(initial=0)) + 1)
+    entry = (np.arange(7)[:, None] - ages) % 7
+    daily = hazards.daily[:, :, entry, np.minimum(ages, known - 1)].transpose(2, 0, 1, 3)
+    tail = hazards.tail[np.arange(cells) % (cells // 2)].reshape(cells, causes, 1)
+    return np.where((ages >= length[:, None])[None, :, None, :], tail, daily)
 
 
 @dataclass(frozen=True)
@@ -63,22 +88,44 @@ class Calibration:
         return 1.0 / (1.0 + np.exp(-(np.log(inside / (1.0 - inside)) + self.shift[stage])))
 
 
-def calibrate(rows: Landmarks, chance: Floats, label: Ints, votes: Floats, stages: int) -> Calibration:
+@dataclass(frozen=True)
+class Lessons:
+    """Rows to calibrate on: of each its stage, deal and label, and what share of its deals' weight it carries."""
+
+    stage: Ints
+    deal: Ints
+    label: Ints
+    share: Floats
+
+    @classmethod
+    def of(cls, rows: Landmarks, label: Ints) -> "Lessons":
+        """All rows of a stage count alike, for a deal that stays long is met more often; together they weigh what
+        their deals do."""
+        share = np.zeros(len(rows))
+        for stage in np.unique(rows.stage):
+            here = rows.stage == stage
+            share[here] = len(np.unique(rows.deal[here])) / here.sum()
+        return cls(rows.stage, rows.deal, label, share)
+
+
+def calibrate(lessons: Lessons, chance: Floats, votes: Floats, stages: int) -> Calibration:
     """The shift per stage under which resolved rows were won as often as expected.
 
-    All rows count alike, for a deal that stays long is met more often; together they weigh what their deals do.
     CALIBRATION_PRIOR deals without any shift stand behind each stage. Newton's method; the sum is monotone.
     """
-    shift = np.zeros(stages)
-    for stage in np.unique(rows.stage):
-        here = rows.stage == stage
-        weight = votes[rows.deal[here]] * len(np.unique(rows.deal[here])) / here.sum()
-        inside = np.clip(chance[here], 1e-4, 1.0 - 1e-4)
-        odds = np.log(inside / (1.0 - inside))
+    shift, pull = np.zeros(stages), CALIBRATION_PRIOR / 4.0
+    inside = np.clip(chance, 1e-4, 1.0 - 1e-4)
+    all_odds, all_weight = np.log(inside / (1.0 - inside)), votes[lessons.deal] * lessons.share
+    for stage in np.unique(lessons.stage):
+        here = lessons.stage == stage
+        odds, weight = all_odds[here], all_weight[here]
+        wins = float(weight @ lessons.label[here])
         for _ in range(25):
             now = 1.0 / (1.0 + np.exp(-(odds + shift[stage])))
-            slope = float((weight * now * (1.0 - now)).sum())
-            pull = CALIBRATION_PRIOR / 4.0
-            step = (float((weight * (label[here] - now)).sum()) - pull * shift[stage]) / (slope + pull)
+            expected = weight * now
+            slope = float(expected @ (1.0 - now))
+            step = (wins - float(expected.sum()) - pull * shift[stage]) / (slope + pull)
             shift[stage] += np.clip(step, -1.0, 1.0)
+            if abs(step) < 1e-9:
+                break
     return Calibration(shift)

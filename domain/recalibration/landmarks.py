@@ -53,6 +53,11 @@ class Landmarks:
         """The chosen rows."""
         return Landmarks(**{name: column[chosen] for name, column in vars(self).items()})
 
+    def followed_by(self, others: "Landmarks") -> "Landmarks":
+        """These rows and then the others."""
+        pairs = ((name, column, vars(others)[name]) for name, column in vars(self).items())
+        return Landmarks(**{name: np.concatenate([here, there]) for name, here, there in pairs})
+
 
 def microseconds(instant: datetime) -> int:
     """UTC microseconds since 1970 of an instant with a UTC offset."""

@@ -10,12 +10,16 @@ import numpy as np
 from domain.recalibration.cells import Cells
 from domain.recalibration.columns import Flags, Floats, Ints, add_up
 from domain.recalibration.histories import ABANDONED, LOST, WON, Histories
-from domain.recalibration.labels import UNRESOLVED, Target, labels
+from domain.recalibration.horizon import Lessons
+from domain.recalibration.labels import UNRESOLVED, Target, labels, month_bounds
 from domain.recalibration.landmarks import Landmarks, landmarks, snapshot
+from domain.recalibration.positions import InMonth, Positions
 from domain.recalibration.visit_counts import VisitIndex, index_visits
 from domain.recalibration.visits import Visits, visits_until
 
 RECENT_WEEKS = 4
+MOST_LESSONS = 50_000
+"""Rows of a dated funnel to calibrate on; of more, those of every second, third ... week, which tell the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +96,29 @@ class Sample:
         weeks = np.unique(np.append(self.weeks[-RECENT_WEEKS:], self.cutoff))
         rows = landmarks(self.histories, self.cutoff, weeks)
         return rows if self.target is Target.EVENTUALLY else rows.where(rows.close_month >= 0)
+
+    @cached_property
+    def lessons(self) -> tuple[Lessons, InMonth]:
+        """Resolved rows of a dated funnel whose month is over, and the days ahead of them and then of `recent`.
+
+        Of a month that goes on, only the quick ends are known: it would teach that few deals are won.
+        """
+        over = self.resolved & (month_bounds(self.rows.close_month, self.tz)[1] <= self.cutoff)
+        every = -(-int(over.sum()) // MOST_LESSONS)
+        over &= np.searchsorted(self.weeks, self.rows.at) % max(every, 1) == 0
+        rows = self.rows.where(over)
+        lessons = Lessons.of(rows, self.label[over])
+        return lessons, InMonth.of(rows.followed_by(self.recent), self._stages, self.tz)
+
+    @cached_property
+    def recent_positions(self) -> Positions:
+        """Where the recent rows stand."""
+        return Positions.of(self.recent, self._stages, self.tz)
+
+    @cached_property
+    def open_positions(self) -> Positions:
+        """Where the deals open now stand."""
+        return Positions.of(self.open_now, self._stages, self.tz)
 
     @property
     def _stages(self) -> int:

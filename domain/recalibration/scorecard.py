@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from domain.recalibration.columns import Floats
 from domain.recalibration.resampling import bootstrap_weights, interval
@@ -73,9 +74,16 @@ def score(walk: Walk, against: str, rng: Random, replicates: int) -> dict[str, S
 def _improvements(
     walk: Walk, names: list[str], against: str, rng: Random, replicates: int
 ) -> dict[str, Floats]:
+    size = (int(walk.unit.max()) + 1, int(walk.rows.deal.max()) + 1)
+
+    def by_deal(share: Floats) -> csr_array:
+        return csr_array((walk.rows.amount * share, (walk.unit, walk.rows.deal)), shape=size)
+
+    forecasts, actual = {name: by_deal(walk.chance[name]) for name in names}, by_deal(walk.outcome)
     draws: dict[str, list[float]] = {name: [] for name in names}
-    for weight in bootstrap_weights(rng, int(walk.rows.deal.max()) + 1, replicates):
-        errors = {name: wape(*walk.value(name, weight)) for name in names}
+    for weight in bootstrap_weights(rng, size[1], replicates):
+        came = actual @ weight
+        errors = {name: wape(forecast @ weight, came) for name, forecast in forecasts.items()}
         base = errors[against]
         for name, error in errors.items():
             draws[name].append(np.nan if base is None or error is None else base - error)

@@ -14,31 +14,42 @@ from dataclasses import dataclass
 import numpy as np
 
 from domain.recalibration.chain import Chances, chain
-from domain.recalibration.columns import DAY, Floats, Ints
+from domain.recalibration.columns import Floats
 from domain.recalibration.hazards import Hazards, fit_hazards
 from domain.recalibration.histories import ABANDONED, LOST, NO_MONTH
-from domain.recalibration.horizon import FARTHEST, Calibration, calibrate, within
-from domain.recalibration.labels import Target, month_bounds
+from domain.recalibration.horizon import Calibration, calibrate
+from domain.recalibration.labels import Target
 from domain.recalibration.landmarks import Landmarks
-from domain.recalibration.local_days import LocalDays
 from domain.recalibration.memory import fit_memory
+from domain.recalibration.positions import InMonth, Positions
 from domain.recalibration.rates import Rates, age_group
 from domain.recalibration.sample import Sample
 
 
 @dataclass(frozen=True)
 class FittedSurvivor:
-    """Hazards, the chances that follow from them, and the rates that come nearest to these."""
+    """Hazards, what follows from them, and the rates that come nearest to it.
+
+    chances       of target T1, by cell, weekday of entry and age
+    calibration   of target T2, what an expected date adds
+    """
 
     sample: Sample
     hazards: Hazards
-    chances: Chances
+    chances: Chances | None
     calibration: Calibration | None
     rates: Rates
 
     def probability(self, rows: Landmarks) -> Floats:
         """The chance of each open deal, by its own age: not the rate of its stage."""
-        return np.round(_probability(self.sample, self.hazards, self.chances, self.calibration, rows), 6)
+        stages, tz = len(self.sample.histories.stages), self.sample.tz
+        if self.chances is not None:
+            return np.round(_eventually(self.chances, Positions.of(rows, stages, tz)), 6)
+        assert self.calibration is not None
+        result, dated = np.full(len(rows), np.nan), rows.close_month != NO_MONTH
+        rows = rows.where(dated)
+        result[dated] = self.calibration.apply(InMonth.of(rows, stages, tz).chance(self.hazards), rows.stage)
+        return np.round(result, 6)
 
 
 @dataclass(frozen=True)
@@ -55,64 +66,24 @@ class Survivor:
         if won + lost == 0:
             return None
         hazards = fit_hazards(sample.visit_index.count(weight))
-        links = chain(hazards, won / (won + lost), sample.reopening)
-        chance, calibration = links.chances(), None
-        chance = links.chances(fit_memory(sample.visit_index, votes, _expected(sample, hazards, chance)))
+        chance, calibration, stages = None, None, len(sample.histories.stages)
         if sample.target is Target.IN_PERIOD:
-            # Of a month that goes on, only the quick ends are known: it would teach that few deals are won.
-            over = sample.resolved & (month_bounds(sample.rows.close_month, sample.tz)[1] <= sample.cutoff)
-            used = sample.rows.where(over)
-            raw = _in_period(sample, hazards, used)
-            calibration = calibrate(used, raw, sample.label[over], votes, len(sample.histories.stages))
-        recent = sample.recent
-        seen = _probability(sample, hazards, chance, calibration, recent)
-        rates = _mean_by_cell(recent, seen, votes[recent.deal], len(sample.histories.stages))
+            lessons, ahead = sample.lessons
+            taught, recent = np.split(ahead.chance(hazards), [len(lessons.stage)])
+            calibration = calibrate(lessons, taught, votes, stages)
+            seen = calibration.apply(recent, sample.recent.stage)
+        else:
+            links = chain(hazards, won / (won + lost), sample.reopening)
+            expected = sample.won.astype(np.float64)
+            expected[sample.open_now.deal] = _eventually(links.chances(), sample.open_positions)
+            chance = links.chances(fit_memory(sample.visit_index, votes, expected))
+            seen = _eventually(chance, sample.recent_positions)
+        rates = _mean_by_cell(sample.recent, seen, votes[sample.recent.deal], stages)
         return FittedSurvivor(sample, hazards, chance, calibration, Rates.rounded(rates))
 
 
-def _expected(sample: Sample, hazards: Hazards, chance: Chances) -> Floats:
-    """Per deal 1 if it is won, its chance while it is open, else 0."""
-    expected, rows = sample.won.astype(np.float64), sample.open_now
-    expected[rows.deal] = _probability(sample, hazards, chance, None, rows)
-    return expected
-
-
-def _probability(
-    sample: Sample, hazards: Hazards, chance: Chances, calibration: Calibration | None, rows: Landmarks
-) -> Floats:
-    if calibration is not None:
-        return calibration.apply(_in_period(sample, hazards, rows), rows.stage)
-    cell, weekday, age, elapsed, _ = _position(sample, rows)
-    return chance.of(cell, weekday, age, elapsed)
-
-
-def _in_period(sample: Sample, hazards: Hazards, rows: Landmarks) -> Floats:
-    """The chance to be won between the beginning and the end of the expected month; NaN without a month."""
-    result, dated = np.full(len(rows), np.nan), rows.close_month != NO_MONTH
-    if not dated.any():
-        return result
-    rows = rows.where(dated)
-    cell, weekday, age, elapsed, _ = _position(sample, rows)
-    begins, ends = month_bounds(rows.close_month, sample.tz)
-    farthest = rows.at + (FARTHEST + 1) * DAY
-    days = LocalDays.covering(int(rows.at.min()), int(farthest.max()), sample.tz)
-
-    def by(instants: Ints) -> Floats:
-        left = days.number(np.clip(instants, rows.at, farthest)) - days.number(rows.at)
-        now = within(hazards, cell, weekday, age, left)
-        tomorrow = within(hazards, cell, weekday, age + 1, np.maximum(left - 1, 0))
-        return now + (tomorrow - now) * elapsed
-
-    result[dated] = np.clip(by(ends) - by(begins), 0.0, 1.0)
-    return result
-
-
-def _position(sample: Sample, rows: Landmarks) -> tuple[Ints, Ints, Ints, Floats, LocalDays]:
-    earliest = int(rows.entered_at.min(initial=sample.cutoff))
-    days = LocalDays.covering(earliest, int(rows.at.max(initial=sample.cutoff)), sample.tz)
-    entered, today = days.number(rows.entered_at), days.number(rows.at)
-    cell = rows.stage + len(sample.histories.stages) * rows.repeat
-    return cell, entered % 7, today - entered, days.elapsed(rows.at, rows.entered_at), days
+def _eventually(chance: Chances, here: Positions) -> Floats:
+    return chance.of(here.cell, here.weekday, here.age, here.elapsed)
 
 
 def _mean_by_cell(rows: Landmarks, chance: Floats, votes: Floats, stages: int) -> Floats:

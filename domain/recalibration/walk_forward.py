@@ -28,6 +28,8 @@ LEAST_RESOLVED = 0.5
 LEAST_KNOWN = 20
 """Deals won, and deals lost or abandoned, that must be known before a fold is tested: with fewer, every
 candidate guesses, and the test would compare guesses."""
+MOST_BANDS = 200
+"""Weekly forecasts whose bands are looked at."""
 
 
 @dataclass(frozen=True)
@@ -109,24 +111,29 @@ def enough(known: Sample) -> bool:
     return bool(known.won.sum() >= LEAST_KNOWN and np.isin(outcome, (LOST, ABANDONED)).sum() >= LEAST_KNOWN)
 
 
-def coverage(walk: Walk, name: str, rng: Random, draws: int = 400) -> tuple[int, int]:
+def coverage(walk: Walk, name: str, rng: Random, draws: int = 200) -> tuple[int, int]:
     """How many weekly forecasts there were, and how many actuals lay in their 80 % band.
 
-    A fold's bands know the errors of earlier folds only, as they turned out.
+    A fold's bands know the errors of earlier folds only, as they turned out. Of more than MOST_BANDS forecasts so
+    many are looked at that are spread evenly over them.
     """
-    week = walk.unit
+    if not len(walk.rows):
+        return 0, 0
+    order, units = np.argsort(walk.unit, kind="stable"), int(walk.unit.max()) + 1
+    bounds = np.searchsorted(walk.unit[order], np.arange(units + 1))
+    spreads = {
+        fold: spread_of(walk, name, int(walk.known[walk.fold == fold].max()), walk.fold < fold)
+        for fold in np.unique(walk.fold).tolist()
+    }
     held = tested = 0
-    for fold in np.unique(walk.fold):
-        now = walk.fold == fold
-        spread = spread_of(walk, name, int(walk.known[now].max()), walk.fold < fold)
-        for one in np.unique(week[now]):
-            here = week == one
-            if np.isnan(walk.chance[name][here]).any():
-                continue
-            amount, chance = walk.rows.amount[here], walk.chance[name][here]
-            fan: Band = band(amount, chance, walk.rows.team[here], spread, rng, draws)
-            tested += 1
-            held += fan.holds(float((amount * walk.outcome[here]).sum()))
+    for one in np.unique(np.linspace(0, units - 1, min(units, MOST_BANDS)).round().astype(int)).tolist():
+        here = order[bounds[one] : bounds[one + 1]]
+        amount, chance = walk.rows.amount[here], walk.chance[name][here]
+        if np.isnan(chance).any():
+            continue
+        fan: Band = band(amount, chance, walk.rows.team[here], spreads[int(walk.fold[here[0]])], rng, draws)
+        tested += 1
+        held += fan.holds(float((amount * walk.outcome[here]).sum()))
     return tested, held
 
 

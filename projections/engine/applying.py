@@ -16,6 +16,7 @@ from projections.engine.folding import Folded, Gap, Rows, by_key, fold_key
 from projections.engine.parking import park, parked_keys
 from projections.engine.partitions import slice_of
 from projections.engine.records import Heads, load_heads, write_heads, write_rows
+from projections.engine.uncollected import uncollected
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -60,7 +61,7 @@ def _apply_whole(
     apart: bool = False,
 ) -> Checkpoint:
     """One transaction; `apart` with savepoints, which find the keys whose rows can not be written."""
-    with conn.transaction():
+    with uncollected(), conn.transaction():
         # A projection can be made again from the log, and the checkpoint is lost with the rows: no need to wait for
         # the disk.
         conn.execute("SET LOCAL synchronous_commit = off")

@@ -200,3 +200,12 @@ def move(conn: Connection[Any], checkpoint: Checkpoint, position: int, moves: Mo
             f"{checkpoint.projection} slice {checkpoint.slice} is not at {checkpoint.position} any more"
         )
     return Checkpoint(*row)
+
+
+def set_state(conn: Connection[Any], projection: Projection, before: str, after: str) -> None:
+    """Move all checkpoints of a version from one state to another."""
+    conn.execute(
+        "UPDATE projection.checkpoints SET state = %s, updated_at = clock_timestamp()"
+        " WHERE (projection, version, state) = (%s, %s, %s)",
+        [after, projection.name, projection.version, before],
+    )

@@ -62,7 +62,7 @@ class ParkedKey(msgspec.Struct, frozen=True):
 _PARKED = """
 SELECT k.projection, k.partition_key, count(*), min(k.position), (array_agg(k.error ORDER BY k.position))[1]
 FROM projection.parked k
-WHERE EXISTS (SELECT FROM projection.checkpoints c WHERE c.state = 'live'
+WHERE EXISTS (SELECT FROM projection.checkpoints c WHERE c.state IN ('live', 'ready')
                 AND (c.projection, c.version, c.generation) = (k.projection, k.version, k.generation))
   AND (k.projection, k.version) IN (SELECT * FROM unnest(%s::text[], %s::int[]))
 GROUP BY k.projection, k.partition_key
@@ -70,7 +70,7 @@ ORDER BY k.projection, min(k.position)"""
 
 
 def parked(conn: Connection[Any], projections: Sequence[Projection]) -> list[ParkedKey]:
-    """All keys that wait in the live tables of these projections."""
+    """All keys that wait in the tables of these projections that answer, or are ready to."""
     named = [[p.name for p in projections], [p.version for p in projections]]
     return [ParkedKey(*row) for row in conn.execute(_PARKED, named).fetchall()]
 

@@ -78,7 +78,7 @@ def make_plan(conn: Connection[Any], wanted: list[Projection], range_events: int
             before = checkpoints(conn, [projection], "live", "ready")
             target = Target(projection.version, max((c.generation for c in before), default=0) + 1)
             targets[projection.name] = target
-            slices[projection.name] = before[0].slices if before else 1
+            slices[projection.name] = before[0].slices if before else _slices_beside(conn, projection)
             create_tables(conn, projection, target.generation)
             start(conn, projection, target.generation, "building", head, slices[projection.name])
         plan_id = new_id()
@@ -130,6 +130,15 @@ def load_counted(conn: Connection[Any], plan: Plan) -> int:
 def forget(conn: Connection[Any], plan: Plan) -> None:
     """The rebuild is over."""
     conn.execute("DELETE FROM projection.rebuilds WHERE id = %s", [plan.id])
+
+
+def _slices_beside(conn: Connection[Any], projection: Projection) -> int:
+    """In how many slices the version that answers is kept; 1 without one."""
+    (slices,) = conn.execute(
+        "SELECT coalesce(max(slices), 1) FROM projection.checkpoints WHERE projection = %s AND state = 'live'",
+        [projection.name],
+    ).fetchall()[0]
+    return int(slices)
 
 
 def _abandon(conn: Connection[Any], wanted: list[Projection]) -> None:

@@ -1,13 +1,11 @@
-"""A release beside another one: its versions of projections are filled, then all of them answer at once, or no more.
+"""A release beside another one: its versions of projections, once filled, answer all at once, or no more.
 
 Each release touches only its own versions' tables, so the other one goes on serving and projecting its own. What is
-filled follows the log (`ready`) and answers nobody until the switch, and again after a rollback.
+filled (`preparing.prepare`) follows the log and answers nobody until the switch, and again after a rollback.
 """
 
 import time
 from collections.abc import Sequence
-from datetime import datetime
-from threading import Event as Flag
 from typing import Any
 
 import msgspec
@@ -15,15 +13,13 @@ from psycopg import Connection
 
 from infra.event_store import read_head
 from projections.engine.catalogue import chosen
-from projections.engine.checkpoints import Checkpoint, checkpoints, ensure, refuse_foreign
+from projections.engine.checkpoints import Checkpoint, checkpoints, refuse_foreign, set_state
 from projections.engine.comparing import Disagreement, disagreements
 from projections.engine.connecting import connect
 from projections.engine.description import Projection
-from projections.engine.rebuild_plan import forget, make_plan, open_plan
-from projections.engine.rebuilding import RANGE_EVENTS, Progress, advance, catch_up, load, only_one
+from projections.engine.preparing import unfilled
+from projections.engine.rebuilding import advance
 from projections.engine.running import run_to_head
-from projections.engine.status import status
-from projections.engine.tables import drop_unused, show
 
 PATIENCE_SECONDS = 10.0
 """For so long a switch or rollback waits until the version that is to answer has the position of the other one."""
@@ -45,103 +41,6 @@ class Moved(msgspec.Struct, frozen=True):
     from_version: int | None
     to_version: int
     position: int
-
-
-class Switch(msgspec.Struct, frozen=True):
-    """That a version was let answer, taken back (`rollback`) or retired, at a position of the log.
-
-    `reason` is what was given for doing it despite the `findings`.
-    """
-
-    at: datetime
-    what: str
-    projection: str
-    from_version: int | None
-    to_version: int | None
-    position: int
-    reason: str | None
-    findings: list[str]
-
-
-def switches(conn: Connection[Any]) -> list[Switch]:
-    """Every switch, rollback and retirement here, the first one first."""
-    rows = conn.execute(
-        "SELECT at, what, projection, from_version, to_version, position, reason, findings"
-        " FROM projection.switches ORDER BY number"
-    ).fetchall()
-    return [Switch(*row) for row in rows]
-
-
-def unfilled(conn: Connection[Any], wanted: Sequence[Projection]) -> list[Projection]:
-    """Those projections of which another version answers, and this one is neither answering nor ready to."""
-    rows = conn.execute("SELECT DISTINCT projection, version, state FROM projection.checkpoints").fetchall()
-    own = {(p.name, p.version) for p in wanted}
-    done = {(name, version) for name, version, state in rows if state in ("ready", "live")}
-    begun = {(name, version) for name, version, _ in rows} - done
-    served = {name for name, version, state in rows if state == "live" and (name, version) not in own}
-    return [
-        p
-        for p in wanted
-        if (p.name, p.version) in begun or (p.name in served and (p.name, p.version) not in done)
-    ]
-
-
-def waiting(conn: Connection[Any], projections: Sequence[Projection] | None = None) -> list[str]:
-    """Which projections of this release do not answer because another release's do, and why: each a sentence."""
-    wanted = list(projections or chosen())
-    empty = {p.name: p for p in unfilled(conn, wanted)}
-    ready = {c.projection: c for c in checkpoints(conn, wanted, "ready")}
-    if not empty and not ready:
-        return []
-    filled = {(s.projection, s.version): s.percent for s in status(conn, wanted) if s.state == "building"}
-    sentences = []
-    for projection in wanted:
-        named = f"{projection.name} v{projection.version}"
-        if projection.name in ready:
-            sentences.append(f"{named} is filled and waits for dealtrace projections switch.")
-        elif projection.name in empty:
-            percent = filled.get((projection.name, projection.version), 0.0)
-            sentences.append(f"{named} is filled to {percent:g} %: dealtrace projections prepare goes on.")
-    return sentences
-
-
-def prepare(
-    app_url: str,
-    projections: Sequence[Projection] | None = None,
-    *,
-    processes: int | None = None,
-    range_events: int = RANGE_EVENTS,
-    throttle: float = 0.0,
-    progress: Progress | None = None,
-    stop: Flag | None = None,
-) -> list[str]:
-    """Fill this release's versions beside those that answer; the names of the projections that were filled now.
-
-    As `rebuilding.rebuild` does it, and resumable, throttled and cancellable like that. Nobody who reads or projects
-    another release's versions notices. Brings back what was retired.
-
-    Raises RebuildRunning, Cancelled, BrokenLog, UnknownTopic.
-    """
-    wanted = list(projections or chosen())
-    with connect(app_url) as conn:
-        if not unfilled(conn, wanted):
-            ensure(conn, wanted)
-            return []
-    with only_one(app_url) as conn:
-        if not (filling := unfilled(conn, wanted)):
-            return []
-        plan = open_plan(conn, filling) or make_plan(conn, filling, range_events)
-        load(conn, app_url, plan, filling, processes, throttle, progress, stop)
-        for projection in filling:
-            catch_up(conn, projection, plan.generations[projection.name])
-        with conn.transaction():
-            for projection in filling:
-                show(conn, projection, plan.generations[projection.name])
-                _set_state(conn, projection, "building", "ready")
-            forget(conn, plan)
-        drop_unused(conn, filling)
-        ensure(conn, wanted)
-        return [p.name for p in filling]
 
 
 def switch(
@@ -184,7 +83,7 @@ def switch(
             raise Disagreement(findings)
         moved = [_moved(p.name, _version(others, p.name), p.version, own) for p in ready]
         for projection in ready:
-            _set_state(conn, projection, "ready", "live")
+            set_state(conn, projection, "ready", "live")
         _record(conn, "switch", moved, despite, findings)
         return moved
 
@@ -215,20 +114,9 @@ def roll_back(
             raise NotReady(f"The versions to go back to are not up to date: {', '.join(late)}.")
         moved = [_moved(p.name, p.version, _version(others, p.name) or 0, others) for p in leaving]
         for projection in leaving:
-            _set_state(conn, projection, "live", "ready")
+            set_state(conn, projection, "live", "ready")
         _record(conn, "rollback", moved, despite, tuple(late))
         return moved
-
-
-def taken_back(conn: Connection[Any], projections: Sequence[Projection] | None = None) -> list[str]:
-    """The projections whose version of this release was rolled back and is not to answer until somebody says so."""
-    rows = conn.execute(
-        "SELECT DISTINCT ON (projection) projection, what, from_version FROM projection.switches"
-        " WHERE what <> 'retire' ORDER BY projection, number DESC"
-    ).fetchall()
-    last = {(name, version) for name, what, version in rows if what == "rollback"}
-    ready = checkpoints(conn, projections or chosen(), "ready")
-    return sorted({c.projection for c in ready if (c.projection, c.version) in last})
 
 
 def _serving_beside(conn: Connection[Any], projections: Sequence[Projection]) -> list[Checkpoint]:
@@ -271,12 +159,17 @@ def _as_projection(c: Checkpoint) -> Projection:
     return Projection(c.projection, c.version, frozenset(), lambda head, _, __: head)
 
 
-def _set_state(conn: Connection[Any], projection: Projection, before: str, after: str) -> None:
-    conn.execute(
-        "UPDATE projection.checkpoints SET state = %s, updated_at = clock_timestamp()"
-        " WHERE (projection, version, state) = (%s, %s, %s)",
-        [after, projection.name, projection.version, before],
-    )
+def _moved(name: str, before: int | None, after: int, reached: Sequence[Checkpoint]) -> Moved:
+    return Moved(name, before, after, min(c.position for c in reached if c.projection == name))
+
+
+def _version(found: Sequence[Checkpoint], name: str) -> int | None:
+    return next((c.version for c in found if c.projection == name), None)
+
+
+def _of(projections: Sequence[Projection], found: Sequence[Checkpoint]) -> list[Projection]:
+    names = {c.projection for c in found}
+    return [p for p in projections if p.name in names]
 
 
 def _record(
@@ -296,19 +189,6 @@ def _record(
                 [f for f in findings if f.startswith(f"{one.projection} ")],
             ],
         )  # fmt: skip
-
-
-def _moved(name: str, before: int | None, after: int, reached: Sequence[Checkpoint]) -> Moved:
-    return Moved(name, before, after, min(c.position for c in reached if c.projection == name))
-
-
-def _version(found: Sequence[Checkpoint], name: str) -> int | None:
-    return next((c.version for c in found if c.projection == name), None)
-
-
-def _of(projections: Sequence[Projection], found: Sequence[Checkpoint]) -> list[Projection]:
-    names = {c.projection for c in found}
-    return [p for p in projections if p.name in names]
 
 
 def _named(projections: Sequence[Projection]) -> str:

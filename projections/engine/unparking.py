@@ -16,12 +16,16 @@ from projections.engine.records import load_heads
 
 
 def unpark(conn: Connection[Any], projection: Projection, key: UUID | None = None) -> int:
-    """Apply the live generation's parked events again, of one partition key or of all; how many went in.
+    """Apply the parked events of the generation that answers, or is ready to, again, of one partition key or of all; how many went in.
 
     Events whose fold raises once more stay parked, with all behind them. Raises Moved when the projector was
     quicker; call again then.
     """
-    return sum(_unpark(conn, projection, c, key) for c in checkpoints(conn, [projection], "live") if c.parked)
+    return sum(
+        _unpark(conn, projection, c, key)
+        for c in checkpoints(conn, [projection], "live", "ready")
+        if c.parked
+    )
 
 
 def _unpark(conn: Connection[Any], projection: Projection, checkpoint: Checkpoint, key: UUID | None) -> int:

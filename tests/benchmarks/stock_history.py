@@ -18,9 +18,7 @@ class StockDeal(Aggregate):
     """A deal and all that happens to one in the history."""
 
     @event("Opened")
-    def __init__(  # noqa: PLR0917, PLR0913
-        self, funnel: str, stage: str, account: str, owner: str, amount: str, region: str
-    ) -> None:
+    def __init__(self, funnel: str, stage: str, account: str, owner: str, amount: str, region: str) -> None:
         self.funnel, self.stage, self.account = funnel, stage, account
         self.owner, self.amount, self.region = owner, amount, region
         self.status, self.activities = "open", 0

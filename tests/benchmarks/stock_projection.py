@@ -32,10 +32,10 @@ CREATE TABLE IF NOT EXISTS stock_win_rates (id uuid PRIMARY KEY, version bigint,
 
 _OPENED = (
     "INSERT INTO stock_deals VALUES (%(id)s, %(version)s, %(funnel)s, %(stage)s, 'open', %(amount)s, %(owner)s,"
-    " %(account)s, %(region)s, %(at)s, %(at)s, NULL, %(at)s, 0, NULL)",
-    "INSERT INTO stock_owners VALUES (%(id)s, %(version)s, %(owner)s, %(at)s)",
-    "INSERT INTO stock_win_rates VALUES (%(id)s, %(version)s, 'not_computed', NULL)",
+    " %(account)s, %(region)s, %(at)s, %(at)s, NULL, %(at)s, 0, NULL)"
 )
+_OWNED = "INSERT INTO stock_owners VALUES (%(id)s, %(version)s, %(owner)s, %(at)s)"
+_COMPARED = "INSERT INTO stock_win_rates VALUES (%(id)s, %(version)s, 'not_computed', NULL)"
 _CONFIRMED = "INSERT INTO stock_confirmations VALUES (%(id)s, %(version)s, %(at)s)"
 _TOLD = "INSERT INTO stock_timeline VALUES (%(id)s, %(version)s, %(at)s, %(kind)s, %(data)s)"
 _AUDITED = (
@@ -67,7 +67,7 @@ _ENTERED = (
 )
 
 _AFTER = {
-    "opened": (*_OPENED, _STATE, _ENTERED, _AUDITED, _CONFIRMED, _TOLD),
+    "opened": (_OPENED, _OWNED, _COMPARED, _STATE, _ENTERED, _AUDITED, _CONFIRMED, _TOLD),
     "activity": (_CHANGED["activity"], _TOLD),
     "amount": (_AUDITED, _CHANGED["amount"], _FOLLOWED, _STATE, _CONFIRMED, _TOLD),
     "stage": (_AUDITED, _CHANGED["stage"], _FOLLOWED, _STATE, _LEFT, _ENTERED, _TOLD),

@@ -25,21 +25,13 @@ from projections.engine.checkpoints import Retired, ensure
 from projections.engine.comparing import Disagreement
 from projections.engine.description import Invariant, Out
 from projections.engine.digests import digest, replay
+from projections.engine.preparing import prepare, unfilled, waiting
 from projections.engine.rebuilding import Cancelled, NotServing, rebuild
-from projections.engine.releasing import (
-    NothingToDo,
-    NotReady,
-    prepare,
-    roll_back,
-    switch,
-    switches,
-    taken_back,
-    unfilled,
-    waiting,
-)
+from projections.engine.releasing import NothingToDo, NotReady, roll_back, switch
 from projections.engine.retiring import StillServing, retire
 from projections.engine.running import run_to_head, step
 from projections.engine.status import ProjectionStatus, status
+from projections.engine.switches import switches, taken_back
 from tests.projections.conftest import Playground
 from tests.projections.test_guards import GOOD, failing_at_the_bad_amount, two_deals
 from tests.store.log import wait_until
@@ -58,11 +50,12 @@ def counted(head: Any, e: Recorded, out: Out) -> CountedDeal:
 
 
 assert DEALS.head is not None
+HEAD = msgspec.structs.replace(DEALS.head, row=CountedDeal)
 NEXT = msgspec.structs.replace(
     DEALS,
     version=2,
     fold=counted,
-    head=msgspec.structs.replace(DEALS.head, row=CountedDeal),
+    head=HEAD,
     invariants=(Invariant("deals and their amount", "SELECT count(*), sum(amount) FROM {deals}"),),
 )
 COUNT = "SELECT sum(changes) FROM projection.deals_v2"
@@ -234,7 +227,7 @@ def test_filling_is_stopped_seen_and_goes_on(served: Playground) -> None:
 @pytest.mark.parametrize("failpoint", ["rebuild.before_commit=kill@2", "rebuild.after_commit=kill@1"])
 def test_killed_while_filling_it_goes_on(served: Playground, failpoint: str) -> None:
     work = (
-        "import sys; from projections.engine.releasing import prepare;"
+        "import sys; from projections.engine.preparing import prepare;"
         "from tests.projections.test_releases import NEXT;"
         "prepare(sys.stdin.read(), [NEXT], processes=1, range_events=2)"
     )
@@ -313,7 +306,7 @@ def test_a_release_that_is_given_up_leaves_nothing(served: Playground, whole: bo
 def test_a_projection_that_answers_is_not_kept_waiting_by_one_that_is_new(served: Playground) -> None:
     other = msgspec.structs.replace(
         NEXT, name="counted_deals", version=1, invariants=(),
-        head=msgspec.structs.replace(NEXT.head, name="counted_deals"),
+        head=msgspec.structs.replace(HEAD, name="counted_deals"),
     )  # fmt: skip
     with served.connected() as conn:
         ensure(conn, [other])

@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -49,6 +50,8 @@ def main() -> int:
     earlier = _passed(arguments.results) & set(seeds)
     if earlier:
         print(f"{len(earlier)} of {len(seeds)} have passed before, with the same code.", flush=True)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     outcomes = list(_run_all([seed for seed in seeds if seed not in earlier], arguments))
     failed = [outcome.seed for outcome in outcomes if outcome.problems]
     print(f"{len(seeds)} schedules: {len(seeds) - len(failed)} passed, {len(failed)} failed.")
@@ -60,7 +63,7 @@ def main() -> int:
 def _run_all(seeds: list[int], arguments: argparse.Namespace) -> Iterator[Outcome]:
     with (
         tempfile.TemporaryDirectory(prefix="dealtrace-soak-") as folder,
-        ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(arguments.workers, get_context("spawn"), _in_peace) as pool,
     ):
         make_template(Path(folder))
         waiting = [pool.submit(run_schedule, seed, Path(folder), arguments.keep) for seed in seeds]
@@ -69,6 +72,12 @@ def _run_all(seeds: list[int], arguments: argparse.Namespace) -> Iterator[Outcom
                 yield _told(done.result(), arguments.results)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _in_peace() -> None:
+    """Whoever is told to stop lets the schedules under way come to their end, and clean up."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _told(outcome: Outcome, results: Path | None) -> Outcome:
@@ -118,4 +127,7 @@ def _tell(seed: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("Stopped.")

@@ -150,7 +150,8 @@ def _become(arguments: list[str], environment: dict[str, str], said: str) -> Any
     code = 1
     try:
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
         os.setsid()
         streams = [
             os.open("/dev/null", os.O_RDONLY),

@@ -6,7 +6,7 @@ from psycopg import Connection
 
 from projections.engine.adopting import foreign
 from projections.engine.catalogue import catalogue
-from projections.engine.releasing import waiting
+from projections.engine.preparing import waiting
 from projections.engine.status import ProjectionStatus, status
 from workers.doctor.finding import Finding, Verdict, listed
 

@@ -203,7 +203,7 @@ def _tested(walk: Walk, names: list[str], managers: ForecastMatch, decimals: int
         here = walk.rows.at == at
         amount = walk.rows.amount[here] / scale
         said = {name: float((amount * walk.chance[name][here]).sum()) for name in names}
-        forecast = [f1[key] for key in map(tuple, tested[here].tolist()) if key in f1]
+        forecast = [f1[key] for key in map(tuple, tested[here].tolist()) if key in f1] if f1 else []
         found.append(
             TestedWeek(
                 at=EPOCH + timedelta(microseconds=at),
