@@ -34,5 +34,6 @@ def interval(draws: Floats, coverage: float = 0.9) -> tuple[Floats, Floats]:
     tail = 100.0 * (1.0 - coverage) / 2.0
     known = ~np.isnan(draws).all(axis=0)
     low, high = np.full(draws.shape[1:], np.nan), np.full(draws.shape[1:], np.nan)
-    low[known], high[known] = np.nanpercentile(draws[:, known], [tail, 100.0 - tail], axis=0)
+    if known.any():
+        low[known], high[known] = np.nanpercentile(draws[:, known], [tail, 100.0 - tail], axis=0)
     return low, high

@@ -16,7 +16,6 @@ _CLAIM = """
 SELECT pg_try_advisory_xact_lock(1768842360, %s::regclass::oid::int),
        EXISTS (SELECT FROM pg_index WHERE indrelid = %s::regclass AND indisprimary)"""
 _INDEXING = """
-SET LOCAL synchronous_commit = off;
 SET LOCAL maintenance_work_mem = '128MB';
 SET LOCAL max_parallel_maintenance_workers = 0"""  # several tables are done at the same time as it is
 _SAMPLE = "SET default_statistics_target = 30"
@@ -39,7 +38,8 @@ def index_tables(app_url: str, plan: Plan, wanted: list[Projection], stop: _Stop
                 return
             projection, table = tables[number - 1]
             if _index(conn, projection, table, plan.generations[projection.name], names[number - 1]):
-                # So that queries may answer from the indexes alone.
+                # So that queries may answer from the indexes alone. The indexes' transaction waited for the disk, and
+                # with it those that loaded the rows: before, VACUUM would not take them as visible to all.
                 conn.execute(
                     sql.SQL("VACUUM (ANALYZE) {}").format(
                         projection.physical(table, plan.generations[projection.name])

@@ -39,7 +39,7 @@ def run(server: Server, scale: float) -> None:
             lambda: _run_stock(server, env, peer_events, kept),
             rounds=3,
         )
-        kept["dealtrace"] = _kept(ours.app_url, "_v[0-9]+_g[0-9]+$")
+        kept[f"of {small:,} events dealtrace"] = _kept(ours.app_url, "_v[0-9]+_g[0-9]+$")
     report("rebuilding all projections", "events/s", "ProjectionRunner, eight views", pairs, "60x")
     for name, rows in kept.items():
         console.print(f"{name} keeps: {rows}")
@@ -136,5 +136,5 @@ def _run_stock(server: Server, env: dict[str, str], events: int, kept: dict[str,
         ) as runner:
             runner.wait(events, timeout=600)
             rate = events / (time.perf_counter() - started)
-        kept["the peer"] = _kept(views.owner_url, "^stock_")
+        kept[f"of {events:,} events the peer"] = _kept(views.owner_url, "^stock_")
     return rate

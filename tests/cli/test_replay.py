@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Program
-from tests.replay.conftest import Duck, bytes_of
+from tests.replay.conftest import Duck
 
 pytestmark = pytest.mark.slow
 
@@ -53,23 +53,31 @@ def test_the_files_hold_the_open_deals_of_a_past_moment(
     assert weeks[-1] == ("2011-W45", 776)
 
 
-def test_a_broken_off_run_leaves_the_files_as_they_were_and_a_whole_one_replaces_them(
+def test_ctrl_c_leaves_the_files_as_they_were_and_a_whole_run_replaces_them(
     loan_funnel: Program, tmp_path: Path
 ) -> None:
-    assert loan_funnel("replay", "--as-of", CUT, "--out", str(tmp_path)).code == 0
-    before = bytes_of(tmp_path)
-    running = loan_funnel.start("replay", "--out", str(tmp_path), "--processes", "2")
-    while not list(tmp_path.glob(".replay-*/*.parquet")) and running.poll() is None:
+    asked = ("replay", "--projection", "visits", "--processes", "2", "--out", str(tmp_path))
+    assert loan_funnel(*asked, "--as-of", CUT).code == 0
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    running = loan_funnel.start(*asked, DEALTRACE_FAILPOINTS="replay.before_files=stop")
+    while not stopped(running.pid):
         time.sleep(0.02)
+    assert list(tmp_path.glob(".replay-*/stage_visits.parquet"))
     running.send_signal(signal.SIGINT)
+    running.send_signal(signal.SIGCONT)
     running.communicate(timeout=60)
     assert running.returncode == 130
-    assert bytes_of(tmp_path) == before
-    assert not list(tmp_path.glob(".replay*"))
-    assert loan_funnel("replay", "--out", str(tmp_path)).code == 0
-    after = bytes_of(tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert loan_funnel(*asked).code == 0
+    after = {path: path.read_bytes() for path in tmp_path.iterdir()}
     assert after.keys() == before.keys()
-    assert after["deal_states.parquet"] != before["deal_states.parquet"]
+    visits = tmp_path / "stage_visits.parquet"
+    assert len(after[visits]) > len(before[visits])
+
+
+def stopped(pid: int) -> bool:
+    """Whether the process was told to stop and did."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "T"
 
 
 def test_what_can_not_be_done_is_said(loan_funnel: Program, tmp_path: Path) -> None:

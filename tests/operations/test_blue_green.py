@@ -193,6 +193,8 @@ def test_a_release_takes_over_under_load_and_goes_back_and_nobody_notices(
             front.address = blue.address
             some = front.reads
             wait_until(lambda: front.reads > some + 20)
+            said = next_one("projections", "rebuild", "deals", "timeline", "--processes", "1")
+            assert said.code == 0, said.err
             refused = next_one("projections", "retire")
             assert refused.code == 1
             assert "Another release still follows the log" in refused.err

@@ -25,6 +25,7 @@ from projections.engine.checkpoints import Retired, ensure
 from projections.engine.comparing import Disagreement
 from projections.engine.description import Invariant, Out
 from projections.engine.digests import digest, replay
+from projections.engine.parking import parked
 from projections.engine.preparing import prepare, unfilled, waiting
 from projections.engine.rebuilding import Cancelled, NotServing, rebuild
 from projections.engine.releasing import NothingToDo, NotReady, roll_back, switch
@@ -32,6 +33,7 @@ from projections.engine.retiring import StillServing, retire
 from projections.engine.running import run_to_head, step
 from projections.engine.status import ProjectionStatus, status
 from projections.engine.switches import switches, taken_back
+from projections.engine.unparking import unpark
 from tests.projections.conftest import Playground
 from tests.projections.test_guards import GOOD, failing_at_the_bad_amount, two_deals
 from tests.store.log import wait_until
@@ -181,6 +183,10 @@ def test_a_version_that_lets_more_wait_than_the_one_before_does_not_answer(serve
     prepare(served.app_url, [broken], processes=1)
     with pytest.raises(Disagreement, match="deals v2 lets 1 events wait because their fold fails, v1 0"):
         switch(served.app_url, [broken])
+    with served.connected() as conn:
+        assert [(k.projection, k.events) for k in parked(conn, [broken])] == [("deals", 1)]
+        assert unpark(conn, NEXT) == 1, "with the fold mended"
+    assert [m.to_version for m in switch(served.app_url, [NEXT])] == [2]
 
 
 def test_what_nobody_brings_up_can_not_be_compared(served: Playground) -> None:

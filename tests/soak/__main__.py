@@ -23,7 +23,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from tests.soak.forks import ROOT
-from tests.soak.one import Outcome, run_schedule
+from tests.soak.one import Outcome, in_peace, run_schedule
 from tests.soak.schedule import schedule
 from tests.soak.template import make_template, may_mount
 
@@ -63,7 +63,7 @@ def main() -> int:
 def _run_all(seeds: list[int], arguments: argparse.Namespace) -> Iterator[Outcome]:
     with (
         tempfile.TemporaryDirectory(prefix="dealtrace-soak-") as folder,
-        ProcessPoolExecutor(arguments.workers, get_context("spawn"), _in_peace) as pool,
+        ProcessPoolExecutor(arguments.workers, get_context("spawn"), in_peace) as pool,
     ):
         make_template(Path(folder))
         waiting = [pool.submit(run_schedule, seed, Path(folder), arguments.keep) for seed in seeds]
@@ -72,12 +72,6 @@ def _run_all(seeds: list[int], arguments: argparse.Namespace) -> Iterator[Outcom
                 yield _told(done.result(), arguments.results)
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _in_peace() -> None:
-    """Whoever is told to stop lets the schedules under way come to their end, and clean up."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _told(outcome: Outcome, results: Path | None) -> Outcome:

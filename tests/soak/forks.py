@@ -13,7 +13,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class Forks:
         self._parent = subprocess.Popen(
             [sys.executable, "-m", "tests.soak.forks"],
             cwd=ROOT,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # a process with threads should not fork
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -150,7 +152,7 @@ def _become(arguments: list[str], environment: dict[str, str], said: str) -> Any
     code = 1
     try:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGCHLD, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         os.setsid()
         streams = [
@@ -169,14 +171,19 @@ def _become(arguments: list[str], environment: dict[str, str], said: str) -> Any
         os._exit(code)
 
 
-def _import_everything() -> None:
-    import uvicorn  # noqa: F401
+def _warm_up() -> None:
+    """Everything imported, and made that is kept once made."""
+    from api.app import document
+    from api.cli.program import run_program
 
-    import workers.importer
-    import workers.projector  # noqa: F401
+    with redirect_stdout(StringIO()):
+        run_program(["--version"])
+    document()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":
-    _import_everything()
+    _warm_up()
     os.write(1, READY)
     _Parent().serve()

@@ -1,6 +1,7 @@
 """One schedule from beginning to end."""
 
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -41,6 +42,12 @@ class Outcome:
 @cache
 def _forks() -> Forks:
     return Forks()
+
+
+def in_peace() -> None:
+    """Whoever is told to stop lets the schedules under way come to their end, and clean up."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def run_schedule(seed: int, template: Path, keep: bool) -> Outcome:

@@ -11,6 +11,8 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from infra.failpoints import failpoint
+
 ROW_GROUP = 65_536
 _MODE = 0o600
 """Manager forecasts are in the files: nobody else on the machine reads them."""
@@ -58,6 +60,7 @@ class Files:
         for name, frame in self._frames.items():
             frame.finish(metadata[name])
         _sync(self._aside)
+        failpoint("replay.before_files")
         done = {}
         for name, frame in self._frames.items():
             path = self._folder / frame.path.name

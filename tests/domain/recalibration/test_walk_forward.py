@@ -12,6 +12,7 @@ from domain.recalibration.columns import DAY, ints
 from domain.recalibration.decision import decide
 from domain.recalibration.folds import Unit, folds
 from domain.recalibration.forecast import forecast
+from domain.recalibration.labels import Target, month_bounds
 from domain.recalibration.landmark import Landmark
 from domain.recalibration.landmarks import microseconds, snapshot
 from domain.recalibration.rate_table import Current
@@ -200,3 +201,32 @@ def test_the_sum_of_a_forecast_is_exact_and_its_stages_add_up() -> None:
         == sum(int(a) * round(p * 10**6) for a, p in zip(rows.amount.tolist(), chance.tolist(), strict=True))
     )
     assert whole.unrated == 0
+
+
+def test_of_a_dated_funnel_only_months_that_are_over_are_scored() -> None:
+    deals = {
+        number: [v._replace(month=2024 * 12 + min(int(versions[0].day + 45) // 30, 11)) for v in versions]
+        for number, versions in World().simulate(1500, 200, 7).items()
+    }
+    sample = sample_of(histories_of(deals), 160, Target.IN_PERIOD)
+    walk = walk_forward(sample, (Landmark(),), folds(START, sample.cutoff, Unit.MONTH, UTC))
+    assert len(walk.rows) > 100
+    _, ends = month_bounds(walk.rows.close_month, UTC)
+    assert (ends <= sample.cutoff).all()
+    going_on = month_bounds(sample.rows.close_month, UTC)[1] > sample.cutoff
+    assert (sample.label[going_on] == 0).any()
+
+
+def test_errors_of_rates_that_knew_little_say_little_about_those_of_now() -> None:
+    rng = np.random.default_rng(4)
+    week, team = np.repeat(np.arange(40), 50), np.zeros(2000, dtype=np.int64)
+    move = np.where(np.arange(40) < 10, 1.0, 0.0)[week]
+    chance = np.full(2000, 0.4)
+    outcome = (rng.random(2000) < 1 / (1 + np.exp(-(np.log(0.4 / 0.6) + move)))).astype(float)
+    amount = np.full(2000, 100)
+    early_knew_little = np.where(np.arange(40) < 10, 0.05, 1.0)[week]
+    alike, weighed = (
+        estimate_spread(errors_by_team(week, team, amount, chance, outcome, weight)).common
+        for weight in (None, early_knew_little)
+    )
+    assert weighed < alike / 3
