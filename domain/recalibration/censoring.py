@@ -45,13 +45,10 @@ def censoring_weights(sample: Sample, times: Floats) -> Floats:
     Rows of a week have the same possible follow-up, so that G falls in one step per week.
     """
     stages, weeks = len(sample.histories.stages), len(sample.weeks)
-    week, stage = np.searchsorted(sample.weeks, sample.rows.at), sample.rows.stage
-    held = np.bincount(stage * weeks + week, times[sample.rows.deal], minlength=stages * weeks)
+    stage = sample.rows.stage
+    held = np.bincount(stage * weeks + sample.week, times[sample.rows.deal], minlength=stages * weeks)
     # Followed for t or longer: the rows of all weeks not later than cut-off - t.
     followed = held.reshape(stages, weeks).cumsum(axis=1)
-    latest = np.searchsorted(
-        sample.weeks, sample.cutoff - np.maximum(sample.decided_at - sample.rows.at, 0), "right"
-    )
-    speaking = followed[stage, np.maximum(latest - 1, 0)] * sample.resolved
+    speaking = followed[stage, np.maximum(sample.latest_to_see, 0)] * sample.resolved
     share: Floats = np.divide(followed[stage, -1], speaking, out=np.zeros(len(stage)), where=speaking > 0)
     return share

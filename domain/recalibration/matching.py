@@ -32,7 +32,7 @@ class OutcomeMatch:
         """Match the weeks with at least nine tenths of their amount resolved; None if there is none."""
         rows = sample.rows
         value = rows.amount * (1.0 if weight is None else weight[rows.deal])
-        week = np.searchsorted(sample.weeks, rows.at)
+        week = sample.week
         everything = add_up(week, value, len(sample.weeks))
         resolved = add_up(week, value * sample.resolved, len(sample.weeks))
         mature = (everything > 0) & (resolved >= LEAST_RESOLVED * everything)
@@ -41,8 +41,8 @@ class OutcomeMatch:
         if not mature.any():
             return None
         stages = len(sample.histories.stages)
-        open_value = np.zeros((len(sample.weeks), stages))
-        np.add.at(open_value, (week[used], rows.stage[used]), value[used])
+        place = week[used] * stages + rows.stage[used]
+        open_value = add_up(place, value[used], len(sample.weeks) * stages).reshape(-1, stages)
         return RateTable(Rates.rounded(bounded(open_value[mature], brought_in[mature])[:, None]))
 
 

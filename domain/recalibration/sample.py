@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from domain.recalibration.cells import Cells
-from domain.recalibration.columns import Flags, Floats, Ints, add_up
+from domain.recalibration.columns import Flags, Floats, Ints, add_up, ints
 from domain.recalibration.histories import ABANDONED, LOST, WON, Histories
 from domain.recalibration.horizon import Lessons
 from domain.recalibration.labels import UNRESOLVED, Target, labels, month_bounds
@@ -52,6 +52,17 @@ class Sample:
         """Rows with a label."""
         resolved: Flags = self.label != UNRESOLVED
         return resolved
+
+    @cached_property
+    def week(self) -> Ints:
+        """Per row, index of its week."""
+        return ints(np.searchsorted(self.weeks, self.rows.at))
+
+    @cached_property
+    def latest_to_see(self) -> Ints:
+        """Per row, index of the last week whose rows were followed as long as this one took to be decided."""
+        took = np.maximum(self.decided_at - self.rows.at, 0)
+        return ints(np.searchsorted(self.weeks, self.cutoff - took, "right") - 1)
 
     @cached_property
     def by_stage(self) -> Cells:
@@ -105,7 +116,7 @@ class Sample:
         """
         over = self.resolved & (month_bounds(self.rows.close_month, self.tz)[1] <= self.cutoff)
         every = -(-int(over.sum()) // MOST_LESSONS)
-        over &= np.searchsorted(self.weeks, self.rows.at) % max(every, 1) == 0
+        over &= self.week % max(every, 1) == 0
         rows = self.rows.where(over)
         lessons = Lessons.of(rows, self.label[over])
         return lessons, InMonth.of(rows.followed_by(self.recent), self._stages, self.tz)

@@ -12,9 +12,8 @@ from projections.engine.tables import index_statements
 _LARGEST_FIRST = (
     "SELECT n FROM unnest(%s::regclass[]) WITH ORDINALITY AS t(oid, n) ORDER BY pg_relation_size(oid) DESC"
 )
-_CLAIM = """
-SELECT pg_try_advisory_xact_lock(1768842360, %s::regclass::oid::int),
-       EXISTS (SELECT FROM pg_index WHERE indrelid = %s::regclass AND indisprimary)"""
+_CLAIM = "SELECT pg_try_advisory_xact_lock(0x696e6478, %s::regclass::oid::int)"
+_DONE = "SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = %s::regclass AND indisprimary)"
 _INDEXING = """
 SET LOCAL maintenance_work_mem = '128MB';
 SET LOCAL max_parallel_maintenance_workers = 0"""  # several tables are done at the same time as it is
@@ -49,8 +48,10 @@ def index_tables(app_url: str, plan: Plan, wanted: list[Projection], stop: _Stop
 
 def _index(conn: Connection[Any], projection: Projection, table: Table, generation: int, name: str) -> bool:
     with conn.transaction():
-        ours, done = conn.execute(_CLAIM, [name, name]).fetchall()[0]
-        if not ours or done:
+        # One after the other: what is done is seen as it is once the table is ours.
+        if conn.execute(_CLAIM, [name]).fetchone() != (True,) or conn.execute(_DONE, [name]).fetchone() == (
+            True,
+        ):
             return False
         conn.execute(
             sql.SQL("; ").join([sql.SQL(_INDEXING), *index_statements(projection, table, generation)])

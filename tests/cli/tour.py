@@ -18,6 +18,7 @@ _MASKS = (
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "ID"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "HASH"),
     (re.compile(r"20[2-9]\d-\d\d-\d\d([ T]\d\d:\d\d:\d\d(\.\d+)?Z)?"), "TIME"),
+    (re.compile(r"20[2-9]\d-W\d\d"), "WEEK"),
     (re.compile(r"\bin \d+\.\d s\b"), "in SECONDS"),
     # Forecasts go by calendar months, so how many events there are depends on the week.
     (re.compile(r"(position|stands at) +[\d,]+"), "POSITION"),

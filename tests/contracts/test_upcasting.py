@@ -37,7 +37,8 @@ def greeted(monkeypatch: pytest.MonkeyPatch) -> None:
     envelope = mapper._envelope(Greeted)
     monkeypatch.setitem(EVENTS, Greeted.TOPIC, Greeted)
     monkeypatch.setitem(mapper._ENVELOPES, Greeted.TOPIC, envelope)
-    monkeypatch.setitem(mapper._DECODERS, Greeted.TOPIC, msgspec.json.Decoder(envelope).decode)
+    decoder = msgspec.json.Decoder(envelope).decode, Greeted.SCHEMA
+    monkeypatch.setitem(mapper._DECODERS, Greeted.TOPIC, decoder)
     monkeypatch.setitem(UPCASTERS, (Greeted.TOPIC, 1), split_text)
     monkeypatch.setitem(UPCASTERS, (Greeted.TOPIC, 2), lambda data: {**data, "times": 1})
 

@@ -19,7 +19,7 @@ from tests.cli.conftest import ROOT, Program, program_on, without_settings
 from tests.operations.servers import serving
 from tests.store.log import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a dozen starts of the program, under load
 
 ROOMS = ("domain", "infra", "projections", "workers", "api")
 MANAGER = {"X-Actor-Id": "anna", "X-Actor-Role": "manager"}
@@ -169,9 +169,6 @@ def test_a_release_takes_over_under_load_and_goes_back_and_nobody_notices(
             waits = "deals v2 is filled and waits for dealtrace projections switch."
             wait_until(lambda: waits in httpx.get(f"{blue.address}/ready").text)
             assert httpx.get(f"{blue.address}/v1/deals", headers=MANAGER).status_code == 503
-            both = status_of(this)
-            assert (both[1]["state"], both[2]["state"]) == ("live", "ready")
-
             switching = time.monotonic()
             said = next_one("projections", "switch")
             assert said.code == 0, said.err
@@ -195,9 +192,6 @@ def test_a_release_takes_over_under_load_and_goes_back_and_nobody_notices(
             wait_until(lambda: front.reads > some + 20)
             said = next_one("projections", "rebuild", "deals", "timeline", "--processes", "1")
             assert said.code == 0, said.err
-            refused = next_one("projections", "retire")
-            assert refused.code == 1
-            assert "Another release still follows the log" in refused.err
             old.close()
             retired = next_one("projections", "retire", "--running-too")
             assert retired.code == 0, retired.err
@@ -214,9 +208,6 @@ def test_a_release_takes_over_under_load_and_goes_back_and_nobody_notices(
     )
     assert set(status_of(next_one)) == {2}
     assert next_one("verify", "--digests").code == 0
-    late = this("deals")
-    assert late.code == 1
-    assert "were dropped by the release that serves" in late.err
 
 
 def test_on_an_embedded_server_the_next_release_takes_over_by_itself(tmp_path: Path) -> None:
