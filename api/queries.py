@@ -263,7 +263,9 @@ def readiness(conn: Connection) -> Readiness:
     ]
     missing += (beside := waiting(conn))
     versions = {p.name: p.version for p in catalogue().values()}
-    live = {s.projection: s for s in status(conn) if s.state == "live" and s.version == versions.get(s.projection)}
+    live = {
+        s.projection: s for s in status(conn) if s.state == "live" and s.version == versions.get(s.projection)
+    }
     for name in catalogue():
         if any(sentence.startswith(f"{name} v") for sentence in beside):
             continue
