@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
-from scipy.special import ndtri
 
 from domain.recalibration.columns import Floats, Ints, add_up
 from domain.recalibration.resampling import uniforms
@@ -121,6 +120,8 @@ def band(amount: Ints, chance: Floats, team: Ints, spread: Spread, rng: Random, 
     The LARGEST deals are won or not, one by one: a giant decides where the band lies. The many others, taken
     together by team and like odds, are drawn as the normal sum that they come to.
     """
+    from scipy.special import ndtri  # a quarter of a second that no other verb of the program should wait for
+
     inside = np.clip(chance, 1e-9, 1.0 - 1e-9)
     odds = np.log(inside / (1.0 - inside))
     teams, member = np.unique(team, return_inverse=True)

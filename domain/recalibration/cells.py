@@ -4,11 +4,14 @@ A deal has many rows in a cell; they are added up once, so that each draw of a b
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from domain.recalibration.columns import Floats, Ints
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 @dataclass(frozen=True)
@@ -20,14 +23,16 @@ class Cells:
     shape           of a table of rates: (stages, 1) or (stages, 2)
     """
 
-    resolved: csr_array
-    won: csr_array
-    present: csr_array
+    resolved: "csr_array"
+    won: "csr_array"
+    present: "csr_array"
     shape: tuple[int, int]
 
     @classmethod
     def of(cls, cell: Ints, deal: Ints, label: Ints, shape: tuple[int, int], deals: int) -> "Cells":
         """Add up rows; `label` is 1, 0, or -1 for a row without one."""
+        from scipy.sparse import csr_array  # half a second that no other verb of the program should wait for
+
         pair, where = np.unique((cell * deals + deal)[label >= 0], return_inverse=True)
         place = (pair // max(deals, 1), pair % max(deals, 1))
         size = (shape[0] * shape[1], deals)

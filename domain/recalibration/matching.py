@@ -8,7 +8,6 @@ choice but are never recommended.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import lsq_linear
 
 from domain.recalibration.columns import Floats, add_up
 from domain.recalibration.landmarks import Landmarks
@@ -80,6 +79,8 @@ def bounded(open_value: Floats, target: Floats) -> Floats:
     rates = np.full(open_value.shape[1], np.nan)
     if not held.any():
         return rates
+    from scipy.optimize import lsq_linear  # half a second that no other verb of the program should wait for
+
     design = open_value[:, held]
     overall = min(max(target.sum() / design.sum(), 0.0), 1.0)
     anchor = np.sqrt(1e-4 * (design**2).sum(axis=0))

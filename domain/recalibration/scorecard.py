@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from domain.recalibration.columns import Floats
 from domain.recalibration.resampling import bootstrap_weights, interval
@@ -74,6 +73,8 @@ def score(walk: Walk, against: str, rng: Random, replicates: int) -> dict[str, S
 def _improvements(
     walk: Walk, names: list[str], against: str, rng: Random, replicates: int
 ) -> dict[str, Floats]:
+    from scipy.sparse import csr_array  # half a second that no other verb of the program should wait for
+
     size = (int(walk.unit.max()) + 1, int(walk.rows.deal.max()) + 1)
 
     def by_deal(share: Floats) -> csr_array:
