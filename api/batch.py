@@ -66,13 +66,15 @@ class Batch:
 
 def _items(body: dict[str, Any]) -> list[Any]:
     items = body.get("commands")
-    if body.keys() != {"commands"} or not isinstance(items, list) or not 1 <= len(items) <= MOST_COMMANDS:
-        raise InvalidFields(
-            "A batch has one field, commands.",
-            field="commands",
-            accepted=f"a list of 1 to {MOST_COMMANDS:,} commands",
-        )
+    if body.keys() != {"commands"} or not isinstance(items, list):
+        raise _not_a_batch("A batch has one field, commands.")
+    if not 1 <= len(items) <= MOST_COMMANDS:
+        raise _not_a_batch(f"The batch holds {len(items):,} commands.")
     return items
+
+
+def _not_a_batch(why: str) -> InvalidFields:
+    return InvalidFields(why, field="commands", accepted=f"a list of 1 to {MOST_COMMANDS:,} commands")
 
 
 class _Item:

@@ -54,7 +54,7 @@ class CommandRoute(NamedTuple):
         if actor.role not in self.command.ALLOWED:
             raise NotAllowed(
                 f"The role {actor.role} may not {self.name}.",
-                accepted=", ".join(sorted(self.command.ALLOWED)),
+                accepted=self.command.allowed_roles(),
             )
 
 

@@ -70,7 +70,7 @@ def _command(route: commands.CommandRoute, schemas: Schemas) -> Json:
     return {
         "operationId": route.name,
         "tags": [route.aggregate],
-        **o.texts(route.command, f"For: {', '.join(sorted(route.command.ALLOWED))}."),
+        **o.texts(route.command, f"For: {route.command.allowed_roles()}."),
         "parameters": [*_path_id(route), *o.ACTOR_HEADERS, *_if_match(route), o.KEY_HEADER, *o.TRACE_HEADERS],
         "requestBody": o.json_body(body, schemas.example(body)),
         "responses": {
@@ -140,6 +140,7 @@ def _query(route: asking.QueryRoute, schemas: Schemas) -> Json:
         for params, refusal in (
             (p.OneFunnel, d.UnknownFunnel),
             (p.RollupParams, d.UnknownFunnel),
+            (p.SnapshotDealsParams, d.UnknownStage),
             (ForecastAuditParams, d.UnknownFunnel),
             (p.OneDeal, d.UnknownDeal),
             (OneAccount, d.UnknownAccount),

@@ -152,7 +152,7 @@ def _adopt(schemas: Schemas) -> Json:
     return {
         "operationId": "adopt-candidate",
         "tags": _TAG,
-        **o.texts(AdoptCandidate.__call__, f"For: {', '.join(sorted(ADOPT.command.ALLOWED))}."),
+        **o.texts(AdoptCandidate.__call__, f"For: {ADOPT.command.allowed_roles()}."),
         "parameters": [funnel, *o.ACTOR_HEADERS, version, o.KEY_HEADER, *o.TRACE_HEADERS],
         "requestBody": o.json_body(body, schemas.example(body)),
         "responses": {

@@ -20,6 +20,7 @@ from api.body import MAX_COMMAND, canonical, checked, checked_params, read_objec
 from api.headers import idempotency_key
 from api.recalibrations import MAY_ASK, found, require_role
 from api.refusals import InvalidFields, InvalidParameters, QueueFull, RecalibrationState
+from api.spelling import plain
 from domain.errors import CommandIdReused
 from domain.event import Actor
 from infra import recalibration_jobs as jobs
@@ -39,9 +40,7 @@ def wanted(conn: Connection, params: p.RecalibrateParams, actor: Actor) -> jobs.
     latest = now(conn)
     until = latest if params.until is None else instant(conn, params.until)
     if until > latest:
-        raise InvalidFields(
-            "until: lies in the future.", field="until", accepted=f"up to {latest.isoformat()}"
-        )
+        raise InvalidFields("until: lies in the future.", field="until", accepted=f"up to {plain(latest)}")
     return jobs.Wanted(
         params.funnel, until, params.period, params.seed, params.replicates, actor.id, actor.role
     )

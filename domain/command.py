@@ -178,6 +178,11 @@ class Command(BaseModel):
         """The ids that say what the command is about: that of its kind, and that of what it brings into being."""
         return tuple(dict.fromkeys(name for name in (cls.id_field(), cls.MINTS) if name is not None))
 
+    @classmethod
+    def allowed_roles(cls) -> str:
+        """Those who may, in words; `system` never comes from outside."""
+        return ", ".join(sorted(cls.ALLOWED - {"system"}))
+
     def stream_id(self) -> UUID:
         """The stream whose state decides."""
         raise NotImplementedError

@@ -126,7 +126,7 @@ def _decide_one(
     if request.actor.role not in command.ALLOWED:
         raise NotAllowed(
             f"The role {request.actor.role} may not {command.command_name()}.",
-            accepted=", ".join(sorted(command.ALLOWED)),
+            accepted=command.allowed_roles(),
         )
     sealed, others = _seal(command), command.stands_on()
     context = Context(

@@ -207,12 +207,12 @@ class StageAsks(msgspec.Struct, frozen=True):
 class DealChecklist(msgspec.Struct, frozen=True):
     """The checklists of a deal at (T, K), stage by stage in the funnel's order; its reviews and grades, oldest first.
 
-    `stage` is the one that the deal stands in.
+    `stage` is the one that the deal stood in; null where it had not been opened yet, or was voided or merged.
     """
 
     deal_id: UUID
     funnel: str
-    stage: str
+    stage: str | None
     as_of: datetime
     known_at: datetime | None
     position: int
@@ -229,7 +229,7 @@ def checklist(
     parameters = {"deal_id": deal_id, "as_of": as_of, "known_at": known_at}
     found = conn.execute(
         sql.SQL(
-            "SELECT {position}, d.funnel, coalesce(s.stage, d.stage) FROM {deals} d"
+            "SELECT {position}, d.funnel, s.stage FROM {deals} d"
             " LEFT JOIN {states} s ON s.deal_id = d.deal_id AND {then} WHERE d.deal_id = %(deal_id)s"
         ).format(
             position=position_of(PROJECTION, FUNNEL),

@@ -20,13 +20,14 @@ from api.cli.options import option, verb_taking
 from api.cli.questions import FORMAT
 from api.cli.terminal import Format, note, progress, show
 from api.recalibration_jobs import ask as ask_for
-from api.recalibration_jobs import wanted
+from api.recalibration_jobs import instant, wanted
+from api.recalibrations import MAY_READ, require_role
+from api.spelling import plain
 from domain.event import Actor
 from domain.recalibration.folds import Unit
 from infra.postgres import Server
 from workers.recalibration.adopting import adoption
 from workers.recalibration.pipeline import forecast_pipeline
-from workers.recalibration.reading import start_of_day
 from workers.recalibration.record import NoSuchRecord, RecalibrationBody, Record, StageEvidence, named
 from workers.recalibration.report import report
 from workers.recalibration.running import Asked, NothingKnown, run_recalibration
@@ -136,7 +137,7 @@ def _recalibrate(params: p.RecalibrateParams, form: Format, detach: bool) -> Non
             return
         asked = Asked(
             params.funnel,
-            _instant(server, params.until),
+            _instant(server, params.until, "--until"),
             Unit(params.period) if params.period else None,
             params.seed,
             params.replicates,
@@ -172,6 +173,8 @@ def _forecast(
                 "leave out either --at and --rates, or the other options",
                 USAGE,
             )
+        if rates not in (None, "current"):
+            require_role(Actor(actor or logged_in(), role, "cli"), MAY_READ, "see recalibrations")
         answer = _pipeline(params.funnel, at, rates, seed)
     show(answer, body(answer), form)
 
@@ -181,7 +184,7 @@ def _pipeline(funnel: str, at: str | None, rates: str | None, seed: int) -> Any:
     params = checked_params(p.PipelineParams, {name: v for name, v in given.items() if v is not None})
     with opened() as server:
         catch_up(server)
-        moment = _instant(server, params.at)
+        moment = _instant(server, params.at, "--at")
         try:
             return read(
                 server,
@@ -198,12 +201,14 @@ def _history(params: pf.RateSetsParams, form: Format) -> None:
     show(answer if form == "json" else _told(answer), body(answer), form)
 
 
-def _instant(server: Server, given: p.Instant | None) -> datetime:
+def _instant(server: Server, given: p.Instant | None, option: str) -> datetime:
+    latest: datetime = read(server, now)
     if given is None:
-        return read(server, now)  # type: ignore[no-any-return]
-    if isinstance(given, datetime):
-        return given
-    return read(server, lambda conn: start_of_day(conn, given))  # type: ignore[no-any-return]
+        return latest
+    moment = read(server, lambda conn: instant(conn, given))
+    if moment > latest:
+        raise Failure(f"{option} lies in the future.", f"a moment up to {plain(latest)}", USAGE)
+    return moment  # type: ignore[no-any-return]
 
 
 def _unknown(error: NoSuchRecord) -> Failure:

@@ -132,6 +132,6 @@ def _effective_from(command: AdoptRateSet, context: Context) -> datetime:
         raise PlaybookConflict(
             "Rates can not have been in force before they were adopted.",
             field="effective_from",
-            accepted=f"a time from {now.isoformat()} on, or none for now",
+            accepted=f"a time from {now:%Y-%m-%dT%H:%M:%S.%fZ} on, or none for now",
         )
     return wanted
