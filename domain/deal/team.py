@@ -1,12 +1,15 @@
 """The deal team (A3): who works on the deal beside its owner, each from a department."""
 
 from typing import Annotated, ClassVar
+from uuid import UUID
 
 import msgspec
 from pydantic import Field
 
+from domain import organisation
 from domain.command import Context, Label, Reason
 from domain.deal.state import Deal, DealCommand, present, require_open
+from domain.errors import NotAllowed
 from domain.event import Event
 
 # --- Events -------------------------------------------------------------------------------------------
@@ -53,6 +56,10 @@ class JoinDealTeam(DealCommand):
     person: Annotated[Label, Field(description="The user id.", examples=["anna"])]
     department: Annotated[Label | None, Field(examples=["engineering"])] = None
 
+    def stands_on(self) -> tuple[UUID, ...]:
+        """The organisation, which says who manages the owner."""
+        return (organisation.STREAM_ID,)
+
 
 class LeaveDealTeam(DealCommand):
     """Let a person work on the deal no more."""
@@ -64,7 +71,7 @@ class LeaveDealTeam(DealCommand):
 # --- Decisions ----------------------------------------------------------------------------------------
 
 
-def decide(command: DealCommand, deal: Deal | None, _: Context) -> tuple[Event, ...]:
+def decide(command: DealCommand, deal: Deal | None, context: Context) -> tuple[Event, ...]:
     """The events that the command brings about; none when it is already so. Raises a Refusal."""
     deal = present(deal, command)
     match command:
@@ -72,9 +79,21 @@ def decide(command: DealCommand, deal: Deal | None, _: Context) -> tuple[Event, 
             require_open(deal, command)
             if command.person in deal.team and deal.team[command.person] == command.department:
                 return ()
+            _require_no_blinding(command.person, deal, context)
             return (DealTeamJoined(command.person, command.department),)
         case LeaveDealTeam():
             if command.person not in deal.team:
                 return ()
             return (DealTeamLeft(command.person, command.reason),)
     raise TypeError(f"no such command here: {command.command_name()}")
+
+
+def _require_no_blinding(person: str, deal: Deal, context: Context) -> None:
+    """Who works on a deal sees no forecast of it, so a rep may not put the owner's managers there."""
+    org = context.others[organisation.STREAM_ID].state or organisation.EMPTY
+    if context.actor.role == "rep" and deal.owner is not None and person in org.managers_above(deal.owner):
+        raise NotAllowed(
+            f"{person} manages the deal's owner and would not see its forecast any more.",
+            field="person",
+            accepted="a manager or director to say so",
+        )

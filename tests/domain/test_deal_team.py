@@ -12,7 +12,7 @@ from domain.deal import (
     LeaveDealTeam,
 )
 from domain.errors import DealClosed, DealGone, NotAllowed, UnknownDeal
-from tests.domain.test_manager_forecast import EACH, OPENED, SET, on
+from tests.domain.test_manager_forecast import COMPANY, EACH, OPENED, ORGANISATION, SET, on
 from tests.given import DEAL, given
 
 DEAL_OPENED = DealOpened("tas_plus", "verification")
@@ -63,3 +63,10 @@ def test_a_manager_who_works_on_the_deal_has_it_forecast_one_level_up(role: str,
     assert on(OPENED, works, before=(SET,)).by("dora", "manager").when(command)._decide()
     left = (OPENED, works, DealTeamLeft("alice", None))
     assert on(*left, before=(SET,)).by("alice", role).when(command)._decide()
+
+
+def test_a_rep_may_not_put_the_owners_manager_on_the_team_where_the_forecast_is_hidden() -> None:
+    blinding = JoinDealTeam(deal_id=DEAL, person="alice")
+    company = given(OPENED).beside(ORGANISATION, *COMPANY)
+    company.by("bob", "rep").when(blinding).refused(NotAllowed, field="person", accepted="a manager")
+    company.by("dora", "manager").when(blinding).then(DealTeamJoined("alice", None))
