@@ -13,7 +13,7 @@ from api.batch import MOST_COMMANDS
 from api.forecast_params import ForecastAuditParams
 from api.metrics import Metrics
 from api.openapi_recalibrations import recalibrations
-from api.params_sales import OneAccount
+from api.params_sales import AccountAtParams, OneAccount
 from api.recalibration_params import OneRecalibration, RecalibrationsParams
 from api.schemas import Json, Schemas
 from api.stream import Change, StreamParams
@@ -144,6 +144,7 @@ def _query(route: asking.QueryRoute, schemas: Schemas) -> Json:
             (ForecastAuditParams, d.UnknownFunnel),
             (p.OneDeal, d.UnknownDeal),
             (OneAccount, d.UnknownAccount),
+            (AccountAtParams, d.UnknownAccount),
             (OneRecalibration, d.UnknownRecalibration),
             (OneRecalibration, d.NotAllowed),
             (RecalibrationsParams, d.NotAllowed),

@@ -46,6 +46,8 @@ def censoring_weights(sample: Sample, times: Floats) -> Floats:
     """
     stages, weeks = len(sample.histories.stages), len(sample.weeks)
     stage = sample.rows.stage
+    if not weeks:
+        return np.zeros(len(stage))  # before the first week's end there are no rows
     held = np.bincount(stage * weeks + sample.week, times[sample.rows.deal], minlength=stages * weeks)
     # Followed for t or longer: the rows of all weeks not later than cut-off - t.
     followed = held.reshape(stages, weeks).cumsum(axis=1)

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from domain.recalibration.columns import Ints
 from domain.recalibration.rates import Counts, Rates
 
+Parameter = str | int | None | list[str] | list[int]
+
 
 def evidence_digest(
-    parameters: Mapping[str, str | int | None], counts: Mapping[str, Counts], rates: Mapping[str, Rates]
+    parameters: Mapping[str, Parameter], counts: Mapping[str, Counts], rates: Mapping[str, Rates]
 ) -> str:
     """SHA-256, in hex, over the parameters, the integer counts and the rounded rates of every candidate.
 
-    Scores and intervals stay outside: they rest on sums of fractions. Canonical JSON: sorted keys, no blanks.
+    Scores and intervals stay outside, with the seed and the number of draws that move only them: they rest on sums of
+    fractions. Canonical JSON: sorted keys, no blanks.
     """
     content = {
         "parameters": dict(parameters),

@@ -1,6 +1,6 @@
 """A whole recalibration: fit every candidate, test it walking forward, recommend, and put it on record."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -12,7 +12,7 @@ from domain.recalibration.columns import Ints, micros
 from domain.recalibration.competing import Competing
 from domain.recalibration.decision import DEFAULT, Decision, decide, incumbent
 from domain.recalibration.entry import Entry
-from domain.recalibration.evidence import evidence_digest
+from domain.recalibration.evidence import Parameter, evidence_digest
 from domain.recalibration.folds import Fold
 from domain.recalibration.landmark import Landmark
 from domain.recalibration.matching import LEAST_FORECAST, OutcomeMatch
@@ -73,11 +73,21 @@ class Recalibration:
 
 
 def recalibrate(
-    sample: Sample, candidates: Sequence[Candidate], folds: Sequence[Fold], rng: Random, replicates: int = 200
+    sample: Sample,
+    candidates: Sequence[Candidate],
+    folds: Sequence[Fold],
+    rng: Random,
+    replicates: int = 200,
+    *,
+    learnt_until: Mapping[str, int] | None = None,
+    asked: Mapping[str, str | None] | None = None,
 ) -> Recalibration:
     """Recalibrate. Candidates that do not apply to the sample are left out.
 
     The intervals of all candidates come from the same draws of deals, so that they can be compared.
+
+    learnt_until   as in `walk_forward`
+    asked          parameters of the caller's, such as the funnel, that the digest covers too
     """
     fitted = {one.name: fit for one in candidates if (fit := one.fit(sample)) is not None}
     draws: dict[str, list[Ints]] = {name: [] for name in fitted}
@@ -86,17 +96,18 @@ def recalibrate(
             drawn = one.fit(sample, weight) if one.name in fitted else None
             if drawn is not None:
                 draws[one.name].append(drawn.rates.micros)
-    walk = walk_forward(sample, candidates, folds)
+    walk = walk_forward(sample, candidates, folds, learnt_until)
     scores = score(walk, incumbent(fitted), rng, replicates)
     results = {
         name: _result(sample, name, fit, draws[name], scores.get(name)) for name, fit in fitted.items()
     }
-    parameters: dict[str, str | int | None] = {
+    parameters: dict[str, Parameter] = dict(asked or {}) | {
         "cutoff": sample.cutoff,
         "first_week": int(sample.weeks[0]) if len(sample.weeks) else None,
         "weeks": len(sample.weeks),
         "target": sample.target.value,
-        "replicates": replicates,
+        "stages": list(sample.histories.stages),
+        "stall_after": sample.histories.stall_after.tolist(),
     }
     digest = evidence_digest(
         parameters, {n: r.counts for n, r in results.items()}, {n: r.rates for n, r in results.items()}

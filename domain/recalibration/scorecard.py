@@ -16,10 +16,14 @@ class Scorecard:
     """Scores over all weekly forecasts of the test; shares of 1.
 
     forecasts          weekly forecasts scored
-    improvement        WAPE of the rates compared with, less that of this candidate
+    improvement        WAPE of the rates compared with, less that of this candidate, over the weekly forecasts that
+                       both made
     improvement_low, improvement_high   its 90 % interval by bootstrap over deals
     covered            share of actuals within the 80 % band
     by_weeks_left      for dated funnels, WAPE by whole weeks from the forecast to the end of its month
+    compared           weekly forecasts that the improvement rests on
+    log_loss_gain      log loss of the rates compared with, less that of this candidate, over the same forecasts
+    expected           share of the actual that is the expectation of deals still open
     """
 
     forecasts: int
@@ -33,31 +37,43 @@ class Scorecard:
     improvement_low: float | None
     improvement_high: float | None
     by_weeks_left: dict[int, float | None]
+    compared: int = 0
+    log_loss_gain: float | None = None
+    expected: float | None = None
 
 
 def score(walk: Walk, against: str, rng: Random, replicates: int) -> dict[str, Scorecard]:
-    """Score every candidate that could forecast every row of the test; `against` names the one compared with."""
+    """Score every candidate that could forecast every row of the test; `against` names the one compared with.
+
+    That one is scored, and the others are compared with it, on the rows that it could forecast.
+    """
     able = [name for name, chance in walk.chance.items() if len(chance) and not np.isnan(chance).any()]
-    draws = _improvements(walk, able, against, rng, replicates) if against in able else {}
-    left = walk.weeks_left
+    both = walk.where(~np.isnan(walk.chance[against])) if against in walk.chance else walk
+    compared = len(np.unique(both.unit)) if against in walk.chance else 0
+    if compared and against not in able:
+        able.append(against)
+    draws = _improvements(both, able, against, rng, replicates) if compared else {}
     cards = {}
     for name in able:
-        forecast, actual = walk.value(name)
+        seen = both if name == against else walk
+        left = seen.weeks_left
+        forecast, actual = seen.value(name)
         error = wape(forecast, actual)
-        tested, held = coverage(walk, name, rng)
-        gain = low = high = None
+        tested, held = coverage(seen, name, rng)
+        gain = low = high = sharper = None
         if name in draws and name != against:
-            base = wape(*walk.value(against))
-            gain = None if base is None or error is None else base - error
+            base, here = wape(*both.value(against)), wape(*both.value(name))
+            gain = None if base is None or here is None else base - here
             bounds = interval(draws[name])
             low, high = float(bounds[0]), float(bounds[1])
+            sharper = log_loss(both.chance[against], both.outcome) - log_loss(both.chance[name], both.outcome)
         cards[name] = Scorecard(
             forecasts=len(forecast),
             wape=error,
             bias=bias(forecast, actual),
-            brier=brier(walk.chance[name], walk.outcome),
-            log_loss=log_loss(walk.chance[name], walk.outcome),
-            calibration=calibration(walk.chance[name], walk.outcome),
+            brier=brier(seen.chance[name], seen.outcome),
+            log_loss=log_loss(seen.chance[name], seen.outcome),
+            calibration=calibration(seen.chance[name], seen.outcome),
             covered=held / tested if tested else None,
             improvement=gain,
             improvement_low=low,
@@ -66,8 +82,17 @@ def score(walk: Walk, against: str, rng: Random, replicates: int) -> dict[str, S
                 weeks: wape(forecast[left == weeks], actual[left == weeks])
                 for weeks in np.unique(left[left >= 0]).tolist()
             },
+            compared=compared,
+            log_loss_gain=sharper,
+            expected=_expected(seen),
         )
     return cards
+
+
+def _expected(walk: Walk) -> float | None:
+    open_still = (walk.outcome > 0) & (walk.outcome < 1)
+    value = walk.rows.amount * walk.outcome
+    return float(value[open_still].sum() / value.sum()) if value.sum() > 0 else None
 
 
 def _improvements(

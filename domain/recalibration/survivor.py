@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from domain.recalibration.chain import Chances, chain
-from domain.recalibration.columns import Floats
+from domain.recalibration.columns import DAY, Floats, Ints
 from domain.recalibration.hazards import Hazards, fit_hazards
 from domain.recalibration.histories import ABANDONED, LOST, NO_MONTH
 from domain.recalibration.horizon import Calibration, calibrate
 from domain.recalibration.labels import Target
+from domain.recalibration.landmark import Landmark
 from domain.recalibration.landmarks import Landmarks
 from domain.recalibration.memory import fit_memory
 from domain.recalibration.positions import InMonth, Positions
@@ -72,13 +73,16 @@ class Survivor:
             taught, recent = np.split(ahead.chance(hazards), [len(lessons.stage)])
             calibration = calibrate(lessons, taught, votes, stages)
             seen = calibration.apply(recent, sample.recent.stage)
+            parent = _shares(sample, weight)
         else:
             links = chain(hazards, won / (won + lost), sample.reopening)
             expected = sample.won.astype(np.float64)
             expected[sample.open_now.deal] = _eventually(links.chances(), sample.open_positions)
             chance = links.chances(fit_memory(sample.visit_index, votes, expected))
             seen = _eventually(chance, sample.recent_positions)
-        rates = _mean_by_cell(sample.recent, seen, votes[sample.recent.deal], stages)
+            parent = _at_age(chance, sample.histories.stall_after)
+        parent = np.where(np.isnan(parent), won / (won + lost), parent)
+        rates = _mean_by_cell(sample.recent, seen, votes[sample.recent.deal], parent)
         return FittedSurvivor(sample, hazards, chance, calibration, Rates.rounded(rates))
 
 
@@ -86,11 +90,25 @@ def _eventually(chance: Chances, here: Positions) -> Floats:
     return chance.of(here.cell, here.weekday, here.age, here.elapsed)
 
 
-def _mean_by_cell(rows: Landmarks, chance: Floats, votes: Floats, stages: int) -> Floats:
-    """Mean chance per stage and age group of recent rows; an empty cell has the mean of its stage."""
+def _at_age(chance: Chances, stall_after: Ints) -> Floats:
+    """The chance of a first visit that has just begun, and of one that has just stalled, over all weekdays."""
+    stages, last = len(stall_after), chance.open.shape[2] - 1
+    stage, mean = np.arange(stages), chance.open.mean(axis=1)
+    return np.stack([mean[:stages, 0], mean[stage, np.minimum(stall_after // DAY, last)]], axis=1)
+
+
+def _shares(sample: Sample, weight: Floats | None) -> Floats:
+    """The share won within the month of resolved rows, by stage and age group."""
+    rates = Landmark(by_age=True).fit(sample, weight).rates.micros
+    return np.where(rates < 0, np.nan, rates / 1_000_000)
+
+
+def _mean_by_cell(rows: Landmarks, chance: Floats, votes: Floats, parent: Floats) -> Floats:
+    """Mean chance per stage and age group of recent rows; an empty cell has its parent's.
+
+    These are not shares of a few deals but chances that the whole history speaks for: few rows need no shrinkage.
+    """
     cell = rows.stage * 2 + age_group(rows, by_age=True)
-    total = np.bincount(cell, votes, minlength=2 * stages).reshape(stages, 2)
-    gained = np.bincount(cell, votes * chance, minlength=2 * stages).reshape(stages, 2)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean, whole = gained / total, (gained.sum(axis=1) / total.sum(axis=1))[:, None]
-    return np.where(total > 0, mean, np.broadcast_to(whole, mean.shape))
+    total = np.bincount(cell, votes, minlength=parent.size)
+    gained = np.bincount(cell, votes * chance, minlength=parent.size)
+    return np.divide(gained, total, out=parent.ravel().copy(), where=total > 0).reshape(parent.shape)

@@ -5,7 +5,7 @@ since the slow are left: on target T1 it stands with its expectation under one r
 and a week is scored once half of its amount is decided. On T2 rows are scored once their month is over.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import cached_property
@@ -40,7 +40,8 @@ class Walk:
     fold      per row, index of its fold
     outcome   per row 1, 0, or the expectation of a deal still open
     known     per row, deals known to be won when it was forecast
-    chance    per candidate, the forecast of each row; NaN where it could not be fitted yet
+    chance    per candidate, the forecast of each row; NaN where it could not be fitted yet, or was fitted to more
+              than was known then
     """
 
     rows: Landmarks
@@ -64,6 +65,18 @@ class Walk:
         _, index = np.unique(np.stack([self.rows.at, self.rows.close_month]), axis=1, return_inverse=True)
         return index.ravel().astype(np.int64)
 
+    def where(self, chosen: Flags) -> "Walk":
+        """The test of the chosen rows alone."""
+        chance = {name: column[chosen] for name, column in self.chance.items()}
+        return Walk(
+            self.rows.where(chosen),
+            self.fold[chosen],
+            self.known[chosen],
+            self.outcome[chosen],
+            chance,
+            self.tz,
+        )
+
     def value(self, name: str, weight: Floats | None = None) -> tuple[Floats, Floats]:
         """Forecast and actual value of each weekly forecast; `weight` counts deals as in a bootstrap."""
         unit = self.unit
@@ -75,8 +88,17 @@ class Walk:
         )
 
 
-def walk_forward(sample: Sample, candidates: Sequence[Candidate], folds: Sequence[Fold]) -> Walk:
-    """Fit every candidate before every fold and forecast at its week ends."""
+def walk_forward(
+    sample: Sample,
+    candidates: Sequence[Candidate],
+    folds: Sequence[Fold],
+    learnt_until: Mapping[str, int] | None = None,
+) -> Walk:
+    """Fit every candidate before every fold and forecast at its week ends.
+
+    learnt_until   of candidates that are the same in every fold, how far the history goes that they were learnt
+                   from, UTC microseconds: they forecast later weeks only
+    """
     rows = sample.rows
     outcome = _outcomes(sample)
     scored = _scored_weeks(sample) & ~np.isnan(outcome)
@@ -94,6 +116,8 @@ def walk_forward(sample: Sample, candidates: Sequence[Candidate], folds: Sequenc
             fitted = candidate.fit(known)
             if fitted is not None:
                 chance[candidate.name][inside] = _without_gaps(fitted, rows.where(inside), known)
+    for name, learnt in (learnt_until or {}).items():
+        chance[name][rows.at <= learnt] = np.nan
     tested = fold >= 0
     return Walk(
         rows.where(tested),

@@ -12,7 +12,7 @@ from projections.engine.tables import index_statements
 _LARGEST_FIRST = (
     "SELECT n FROM unnest(%s::regclass[]) WITH ORDINALITY AS t(oid, n) ORDER BY pg_relation_size(oid) DESC"
 )
-_CLAIM = "SELECT pg_try_advisory_xact_lock(0x696e6478, %s::regclass::oid::int)"
+_CLAIM = f"SELECT pg_try_advisory_xact_lock({0x696E6478}, %s::regclass::oid::int)"  # "indx": any constant
 _DONE = "SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = %s::regclass AND indisprimary)"
 _INDEXING = """
 SET LOCAL maintenance_work_mem = '128MB';

@@ -151,7 +151,7 @@ def test_a_plus_that_became_a_blank_is_explained(api: Api) -> None:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_an_unknown_parameter_is_refused_everywhere(api: Api, route: Any) -> None:
-    path = route.path.format(funnel="tas_plus", deal_id=uuid4(), account_id=uuid4())
+    path = route.path.format(funnel="tas_plus", deal_id=uuid4(), account_id=uuid4(), recalibration_id=uuid4())
     said = problem(api.get(path, params={"as_off": "x"}), 400, "invalid-parameters")
     assert "as_off" in {said["field"], *(error["field"] for error in said.get("errors", ()))}
 

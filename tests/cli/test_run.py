@@ -150,4 +150,4 @@ def test_the_command_line_prints_the_bytes_of_the_api(at_home: Program) -> None:
             ("log",): "/v1/log",
         }  # fmt: skip
         for verb, path in paths.items():
-            assert at_home(*verb, "--format", "json").out == server.body(path).decode() + "\n", verb
+            assert at_home(*verb, "--format", "json").out == server.body(path).decode(), verb

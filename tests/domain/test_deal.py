@@ -36,6 +36,8 @@ from domain.deal import (
     External,
     FindInsideSource,
     GradeDeal,
+    JoinDealTeam,
+    LeaveDealTeam,
     LogActivity,
     LoseDeal,
     LoseInsideSource,
@@ -354,7 +356,7 @@ def test_an_activity_is_logged_on_an_open_or_a_closed_deal_and_moves_nothing() -
 def test_an_activity_is_a_point_in_time_and_what_the_funnel_shows_of_a_deal_is_one_kind_of_state() -> None:
     groups = {e.TOPIC: e.GROUP for e in EVENTS.values() if e.TOPIC.startswith("deal.")}
     assert groups.pop("deal.activity_logged") is None
-    assert set(groups.values()) == {"state", "process", "comparison", "people"}
+    assert set(groups.values()) == {"state", "process", "comparison", "people", "team"}
     funnel = (OPENED, StageAdvanced("a", "b"), StageRegressed("b", "a", None), DealWon("a"), DealLost("a", None),
               DealAbandoned("a", None), DealReopened("won", "a", None), AmountRevised(None, None),
               ExpectedCloseRevised(None, None), OwnerRevised(None, None), DealVoided("-"), DealMergedInto(OTHER, "-"))  # fmt: skip
@@ -499,6 +501,8 @@ ONE_OF_EACH: list[DealCommand] = [
     ChooseStrategy(deal_id=DEAL, contact_id=OTHER, strategy="attack"),
     RemoveDealContact(deal_id=DEAL, contact_id=OTHER, reason="-"),
     ConfirmDeal(deal_id=DEAL),
+    JoinDealTeam(deal_id=DEAL, person="erik"),
+    LeaveDealTeam(deal_id=DEAL, person="erik"),
 ]
 EACH = pytest.mark.parametrize("command", ONE_OF_EACH, ids=lambda command: command.command_name())
 

@@ -62,11 +62,16 @@ class Then:
             self.book = evolve_playbook(self.book, e.event)
         self.events.pop(ACCOUNT, None)
         self.deals: dict[UUID, OneDeal] = {}
+        self.of_deals: list[list[Recorded]] = []
+        """The events of every deal that is not gone; activities may lie before its opening."""
         for deal_id, events in self.events.items():
-            if isinstance(events[0].event, d.DealOpened):
-                deal = OneDeal(events)
-                if deal.state.status not in ("voided", "merged"):
-                    self.deals[deal_id] = deal
+            if not isinstance(events[0].event, d.DealOpened):
+                self.of_deals.append(events)
+                continue
+            deal = OneDeal(events)
+            if deal.state.status not in ("voided", "merged"):
+                self.deals[deal_id] = deal
+                self.of_deals.append(events)
 
     @property
     def zone(self) -> Any:
@@ -152,7 +157,7 @@ def test_live_rebuilt_and_replayed_are_the_same(playground: Playground, seed: in
 @seeds
 def test_the_comparison_now_is_what_all_events_say(playground: Playground, seed: int) -> None:
     for conn, log, *_ in islice(asked(playground, seed), 1):
-        for deal_id, events in Then(log, log[-1].recorded_at, None).events.items():
+        for deal_id, events in Then(log, max(e.meta.occurred_at for e in log), None).events.items():
             deal, shown = OneDeal(events), comparison(conn, deal_id)
             standing, us = deal.state.standing, deal.state.standing.us
             assert shown.win_rate == deal.win_rate
@@ -246,7 +251,7 @@ def test_alerts_are_the_falls_of_open_deals(playground: Playground, seed: int) -
     for conn, log, _, known_at, filters in islice(asked(playground, seed), 3):
         falls = [
             e.meta.occurred_at + wait
-            for deal in Then(log, log[-1].recorded_at, None).deals.values()
+            for deal in Then(log, max(e.meta.occurred_at for e in log), None).deals.values()
             for (_, before), (e, after) in pairwise(deal.results)
             if (before.win_rate.value or 0) - (after.win_rate.value or 1) >= Decimal("0.1")
             for wait in (timedelta(), two_weeks, two_weeks + MICROSECOND)
@@ -442,18 +447,18 @@ def test_the_people_of_a_deal_and_how_deep_the_interaction_goes(playground: Play
                 for i, c in deal.state.contacts.items()
             }
             for c in shown.contacts:
-                here, face = met(then, [deal], c.contact_id)
+                here, face = met(then, [deal.events], c.contact_id)
                 assert (c.two_way, c.face_to_face) == (here, face)
                 assert c.depth == depth(here, face, rules)
-                assert c.overall_depth == depth(*met(then, then.deals.values(), c.contact_id), rules)
+                assert c.overall_depth == depth(*met(then, then.of_deals, c.contact_id), rules)
 
 
-def met(then: Then, deals: Any, person: UUID) -> tuple[int, int]:
+def met(then: Then, histories: list[list[Recorded]], person: UUID) -> tuple[int, int]:
     rules = then.book.depth_rules
     kinds = [
         e.event.kind
-        for deal in deals
-        for e in deal.events
+        for events in histories
+        for e in events
         if isinstance(e.event, d.ActivityLogged)
         and person in e.event.contacts
         and e.meta.occurred_at > then.as_of - timedelta(days=rules.window_days)

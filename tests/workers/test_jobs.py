@@ -38,7 +38,7 @@ def test_a_killed_server_leaves_no_process_and_the_next_one_comes_to_the_same_di
     database: Server, tmp_path: Path
 ) -> None:
     filled(database)
-    program, body = program_on(database, tmp_path), LONG | {"replicates": 40}
+    program, body = program_on(database, tmp_path), LONG | {"replicates": 1_500}
     with listening(program) as (process, service):
         told = running(service, body)
         (child,) = children_at_work(process.pid)
@@ -52,7 +52,7 @@ def test_a_killed_server_leaves_no_process_and_the_next_one_comes_to_the_same_di
         found = done(service, told["id"])["result"]
     assert process.returncode == 0
     by_hand = program(
-        "recalibrate", "--funnel", "small", "--until", UNTIL, "--replicates", "40", "--format", "json"
+        "recalibrate", "--funnel", "small", "--until", UNTIL, "--replicates", "1500", "--format", "json"
     )
     assert found | {"record": by_hand.json["record"]} == by_hand.json
 

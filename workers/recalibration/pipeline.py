@@ -15,6 +15,8 @@ from domain.money import plain
 from domain.recalibration.band import PRIOR_SPREAD, Band, Spread, band
 from domain.recalibration.columns import Floats, ints
 from domain.recalibration.forecast import forecast
+from domain.recalibration.histories import NO_MONTH
+from domain.recalibration.labels import Target, month_bounds
 from domain.recalibration.landmarks import Landmarks, snapshot
 from domain.recalibration.rate_table import RateTable
 from domain.recalibration.rates import Rates
@@ -24,6 +26,9 @@ from projections.rate_sets import AdoptedRateSet, in_force, rate_sets
 from workers.recalibration.reading import Known, histories_of
 from workers.recalibration.record import CandidateBody, NoSuchRecord, Record, named
 from workers.recalibration.running import rates_of, sample_of
+
+UNTESTED = Spread(PRIOR_SPREAD**2, 0.0)
+"""How deals move together under rates that no record tells of."""
 
 Basis = Literal["rates", "estimator"]
 """Whether each deal has the rate of its stage (and age), or a chance of its own by the candidate's estimator."""
@@ -46,7 +51,7 @@ class Source(msgspec.Struct, frozen=True):
 class PipelineFigures(msgspec.Struct, frozen=True):
     """Open deals, their amount, F2, and the 80 % band of what they will bring in; amounts as decimal strings.
 
-    `unrated` deals have no rate and add nothing to F2.
+    `unrated` deals add nothing to F2: they have no rate or, in a dated funnel, no expected month or one that is over.
     """
 
     deals: int
@@ -105,7 +110,7 @@ def forecast_pipeline(
     """The forecast; `rates` is RECORD:CANDIDATE or `current`. Raises UnknownFunnel, NoSuchRecord."""
     if rates == "current":
         known = histories_of(conn, funnel, at)
-        chosen = _current(rate_sets(conn, funnel), known, now)
+        chosen = _current(conn, rate_sets(conn, funnel), known, now)
     else:
         record_id, name = named(rates)
         record = Record.found(conn, record_id)
@@ -116,6 +121,10 @@ def forecast_pipeline(
     rows = snapshot(known.histories, known.cutoff)
     chance = np.full(len(rows), np.nan)
     rated = rows.stage < chosen.stages  # a stage younger than the record has no rate
+    if known.target is Target.IN_PERIOD:
+        # No period is left for undated and overdue deals to be won in, whatever the rate of their stage.
+        ends = month_bounds(rows.close_month, known.tz)[1]
+        rated &= (rows.close_month != NO_MONTH) & (ends > known.cutoff)
     chance[rated] = chosen.fitted.probability(rows.where(rated))
     return _Shown(known, rows, chance, chosen.spread, seed).body(
         chosen.source, _external_ids(conn, known, rows)
@@ -132,7 +141,7 @@ class _Chosen:
     spread: Spread
 
 
-def _current(sets: list[AdoptedRateSet], known: Known, now: datetime) -> _Chosen:
+def _current(conn: Connection[Any], sets: list[AdoptedRateSet], known: Known, now: datetime) -> _Chosen:
     then = in_force(sets, known.until)
     adopted = then or in_force(sets, now)
     if adopted is None:
@@ -142,8 +151,24 @@ def _current(sets: list[AdoptedRateSet], known: Known, now: datetime) -> _Chosen
         Source("rates", rate_set=adopted.number, what_if=then is None),
         RateTable(rates_of(adopted, stages)),
         len(stages),
-        Spread(PRIOR_SPREAD**2, 0.0),
+        _spread_of(conn, adopted),
     )
+
+
+def _spread_of(conn: Connection[Any], adopted: AdoptedRateSet) -> Spread:
+    """How deals move together under an adopted set: as its evidence says, so that the same rates have the same band."""
+    if adopted.evidence is None:
+        return UNTESTED
+    try:
+        record = Record.found(conn, adopted.evidence.record)
+        return _spread(record, record.answer.candidate(adopted.evidence.candidate))
+    except NoSuchRecord:  # a log brought here without its records
+        return UNTESTED
+
+
+def _spread(record: Record, candidate: CandidateBody) -> Spread:
+    shared = record.spreads.get(candidate.full_name)
+    return UNTESTED if shared is None else Spread(shared.common, shared.team)
 
 
 def _of_record(conn: Connection[Any], record: Record, candidate: CandidateBody) -> _Chosen:
@@ -153,8 +178,6 @@ def _of_record(conn: Connection[Any], record: Record, candidate: CandidateBody) 
             len(stages), -1
         )
     )
-    shared = record.spreads.get(candidate.full_name)
-    spread = Spread(PRIOR_SPREAD**2, 0.0) if shared is None else Spread(shared.common, shared.team)
     fitted: Any = RateTable(table)
     basis: Basis = "rates"
     if candidate.full_name == Survivor().name:
@@ -164,7 +187,7 @@ def _of_record(conn: Connection[Any], record: Record, candidate: CandidateBody) 
         if again is not None and np.array_equal(again.rates.micros, table.micros):
             fitted, basis = again, "estimator"
     source = Source(basis, answer.record, answer.digest, candidate.full_name)
-    return _Chosen(source, fitted, len(stages), spread)
+    return _Chosen(source, fitted, len(stages), _spread(record, candidate))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
+from domain.recalibration.decision import LEAST_FORECASTS
 from workers.recalibration.record import CandidateBody, Record
 
 
@@ -12,7 +13,8 @@ def at_a_glance(record: Record, proposed: CandidateBody, present: CandidateBody 
     other = present or textbook
     kept = present is not None and proposed is present
     error, tested = proposed.scores.get("wape"), proposed.scores.get("forecasts", 0)
-    gain = _gain(proposed, other, has_current=present is not None)
+    compared = proposed.scores.get("compared", tested)
+    gain = _gain(proposed, other, has_current=present is not None) if compared >= LEAST_FORECASTS else None
     if answer.current is None:
         now, since = "none in force", "the textbook rates (entry/1) stand in for them below"
     else:
@@ -24,33 +26,38 @@ def at_a_glance(record: Record, proposed: CandidateBody, present: CandidateBody 
     tiles = [("Rates now", now, since)]
     tiles.append(("Proposed", "keep them" if kept else proposed.full_name, "adopting is your decision"))
     if error is None:
-        tiles.append(("Error on periods it was not fitted on", "not tested", "history is too short"))
+        untested = "no week is later than what they were learnt from" if kept else "history is too short"
+        tiles.append(("Error on periods it was not fitted on", "not tested", untested))
     else:
-        was = None if other is None or kept else other.scores.get("wape")
-        tiles.append(
-            (
-                "Error on periods it was not fitted on",
-                percentage(error),
-                f"{tested} weekly forecasts" + (f"; {against} {percentage(was)}" if was is not None else ""),
-            )
-        )
+        # Errors are set side by side only over the same forecasts, and enough of them.
+        alike = gain is not None and not kept and other is not None and compared == tested
+        was = other.scores.get("wape") if alike and other is not None else None
+        more = [_forecasts(tested)]
+        if was is not None:
+            more.append(f"{against} {percentage(was)}")
+        if expected := proposed.scores.get("expected"):
+            more.append(f"{percentage(expected, 0)} of the actual is expected of deals still open")
+        tiles.append(("Error on periods it was not fitted on", percentage(error), "; ".join(more)))
     if gain is not None and not kept:
         low, high = gain[1:]
         sure = (
-            "" if low is None or high is None else f"90 % interval {100 * low:.1f} to {100 * high:.1f} points"
+            "no interval"
+            if low is None or high is None
+            else f"90 % interval of the improvement {100 * low:.1f} to {100 * high:.1f}, over {_forecasts(compared)}"
         )
-        tiles.append(("Better by", f"{100 * gain[0]:.1f} points", sure or "no interval"))
+        way = "Better by" if gain[0] >= 0 else "Worse by"
+        tiles.append((way, f"{abs(100 * gain[0]):.1f} percentage points", sure))
     held = proposed.scores.get("covered")
     if held is not None:
         tiles.append(
             (
                 "Actuals in the 80 % band",
                 percentage(held, 0),
-                f"of {tested} weekly forecasts; 80 % would be right",
+                f"of {_forecasts(tested)}; 80 % would be right",
             )
         )
     return (
-        f"<p class=lead>{_headline(answer.recommended, error, gain, against, kept=kept)}</p>{_tiles(tiles)}"
+        f"<p class=lead>{_headline(answer.recommended, error, gain, against, compared, kept=kept)}</p>{_tiles(tiles)}"
         f"<p class=reason>{escape(answer.reason)}</p>"
     )
 
@@ -60,13 +67,26 @@ def _headline(
     error: float | None,
     gain: tuple[float, float | None, float | None] | None,
     against: str,
+    compared: int,
     *,
     kept: bool,
 ) -> str:
+    few = compared < LEAST_FORECASTS
+    too_few = (
+        f"{_forecasts(compared).capitalize()} could be compared, too few to tell candidates apart:"
+        f" it takes {LEAST_FORECASTS}."
+    )
+    if kept and few:
+        return f"<b>Keep the rates in force.</b> {too_few}"
     if kept:
         return "<b>Keep the rates in force.</b> No candidate was better by more than chance."
     if error is None:
         return f"<b>Take {escape(name)}.</b> History is too short to test it on periods that it was not fitted on."
+    if few:
+        return (
+            f"<b>Take {escape(name)} by default.</b> {too_few} It is proposed because no rates are in"
+            " force: the method that did best on the funnel it was chosen on."
+        )
     if gain is None:
         return f"<b>Take {escape(name)}.</b> Its forecasts were off by {error:.1%} of what came in."
     surely = gain[1] is not None and gain[1] > 0
@@ -74,7 +94,7 @@ def _headline(
     doubt = "" if surely else ", which may be chance"
     return (
         f"<b>Take {escape(name)}.</b> On periods it was not fitted on, its forecasts would have been off by"
-        f" {error:.1%} of what came in: {abs(100 * gain[0]):.1f} points {way} than {against}{doubt}."
+        f" {error:.1%} of what came in: {abs(100 * gain[0]):.1f} percentage points {way} than {against}{doubt}."
     )
 
 
@@ -100,6 +120,10 @@ def _gain(
         return -gain, None if high is None else -high, None if low is None else -low
     here, there = proposed.scores.get("wape"), other.scores.get("wape")
     return None if here is None or there is None else (there - here, None, None)
+
+
+def _forecasts(number: int) -> str:
+    return {0: "no weekly forecast", 1: "1 weekly forecast"}.get(number, f"{number} weekly forecasts")
 
 
 def _tiles(tiles: Sequence[tuple[str, str, str]]) -> str:

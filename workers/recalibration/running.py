@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from psycopg import Connection
 
 from domain.calendar import fiscal_quarter
 from domain.recalibration.candidate import Candidate, Fitted
@@ -34,6 +35,7 @@ from workers.recalibration.record import (
     CandidateBody,
     CurrentRates,
     LogPoint,
+    NoSuchRecord,
     NotApplicable,
     RecalibrationBody,
     Record,
@@ -84,13 +86,22 @@ def run_recalibration(
         ).root
         sample, first = sample_of(known)
         managers = forecast_match(conn, known, sample.rows)
+        learnt = {} if adopted is None else {"current": microseconds(learnt_until(conn, adopted))}
     tests = folds(first, known.cutoff, asked.period, known.tz, known.fiscal_year_start)
     standard: list[Candidate] = [*STANDARD, managers]
     if adopted is not None:
         standard.append(Current(rates_of(adopted, known.histories.stages)))
     count = _Counter(progress, len(standard) * (1 + asked.replicates + len(tests)))
     told = [_Told(candidate, count) for candidate in standard]
-    found = recalibrate(sample, told, tests, Random(asked.seed), asked.replicates)  # noqa: S311 -- no secret
+    found = recalibrate(
+        sample,
+        told,
+        tests,
+        Random(asked.seed),  # noqa: S311 -- no secret
+        asked.replicates,
+        learnt_until=learnt,
+        asked={"funnel": asked.funnel, "period": asked.period and asked.period.value},
+    )
     record = Record(
         answer=_answer(known, found, LogPoint(known.position, root), adopted),
         stages=known.histories.stages,
@@ -123,6 +134,16 @@ def sample_of(known: Known, first: int | None = None) -> tuple[Sample, int]:
         first = max(microseconds(quarter.start), int(known.histories.occurred_at.min()))
     weeks = week_ends(first, known.cutoff, known.tz)
     return Sample(known.histories, known.cutoff, weeks, known.target, known.tz), first
+
+
+def learnt_until(conn: Connection[Any], adopted: AdoptedRateSet) -> datetime:
+    """How far the history goes that an adopted set was learnt from; of rates set by hand, to when they took effect."""
+    if adopted.evidence is None:
+        return adopted.effective_from
+    try:
+        return Record.found(conn, adopted.evidence.record).answer.until
+    except NoSuchRecord:  # a log brought here without its records
+        return adopted.effective_from
 
 
 def rates_of(adopted: AdoptedRateSet, stages: tuple[str, ...]) -> Rates:

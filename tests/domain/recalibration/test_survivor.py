@@ -81,6 +81,20 @@ def test_rates_are_the_mean_chance_of_the_pipelines_of_the_last_weeks() -> None:
     assert fitted.rates.micros[1, 1] / 1e6 == pytest.approx(expected, abs=2e-6)
 
 
+@pytest.mark.parametrize("target", Target)
+def test_a_stage_and_age_that_no_recent_deal_is_in_has_a_rate_of_its_own(target: Target) -> None:
+    month = 2024 * 12 + 1
+    deals = {
+        number: [v._replace(month=month) for v in versions]
+        for number, versions in World(expiry=25).simulate(400, 30, 3).items()
+    }
+    fitted = fit(sample_of(histories_of(deals), 200, target))
+    assert not len(fitted.sample.recent)
+    rates = fitted.rates.micros
+    assert (rates >= 0).all()
+    assert rates[1, 0] != rates[1, 1]
+
+
 def test_a_dated_funnel_asks_for_wins_within_the_month() -> None:
     dated = {
         number: [v._replace(month=2024 * 12 + min(int(versions[0].day + 45) // 30, 11)) for v in versions]

@@ -10,8 +10,10 @@ import pytest
 from domain.recalibration.band import Spread, band, errors_by_team, estimate_spread
 from domain.recalibration.columns import DAY, ints
 from domain.recalibration.decision import decide
+from domain.recalibration.entry import Entry
 from domain.recalibration.folds import Unit, folds
 from domain.recalibration.forecast import forecast
+from domain.recalibration.histories import WON
 from domain.recalibration.labels import Target, month_bounds
 from domain.recalibration.landmark import Landmark
 from domain.recalibration.landmarks import microseconds, snapshot
@@ -22,7 +24,7 @@ from domain.recalibration.scorecard import Scorecard
 from domain.recalibration.scores import bias, brier, calibration, log_loss, wape
 from domain.recalibration.survivor import Survivor
 from domain.recalibration.walk_forward import walk_forward
-from tests.domain.recalibration.builders import START, World, histories_of, sample_of
+from tests.domain.recalibration.builders import START, Version, World, histories_of, sample_of
 
 
 def instant(text: str) -> int:
@@ -124,17 +126,62 @@ def test_an_improvement_that_may_be_chance_replaces_nothing() -> None:
     rival = replace(CARD, wape=0.15, improvement=0.05, improvement_low=-0.01, improvement_high=0.11)
     verdict = decide({"current": CARD, "landmark/1": rival}, ["current", "landmark/1"])
     assert verdict.recommended == "current"
-    assert "may be chance" in verdict.reason
+    assert "5.0 percentage points) may be chance" in verdict.reason
 
 
 def test_a_worse_log_loss_replaces_nothing_and_managers_are_never_recommended() -> None:
     better = {"wape": 0.1, "improvement": 0.1, "improvement_low": 0.05, "improvement_high": 0.2}
-    worse = replace(CARD, log_loss=0.6, **better)
+    worse = replace(CARD, **better, log_loss_gain=-0.1)
+    better["log_loss_gain"] = 0.0
     assert decide({"current": CARD, "entry/1": worse}, ["current"]).recommended == "current"
     assert (
         decide({"current": CARD, "f1_match/1": replace(CARD, **better)}, ["current"]).recommended == "current"
     )
     assert decide({"current": CARD, "entry/1": replace(CARD, **better)}, ["current"]).recommended == "entry/1"
+
+
+def test_rates_are_not_compared_on_the_weeks_that_they_were_learnt_from() -> None:
+    sample = sample_of(histories_of(World(expiry=25).simulate(1500, 150, 21)), 150)
+    wrong = Current(Rates.rounded(np.array([[0.9], [0.9], [0.9]])))
+    periods, candidates = folds(START, sample.cutoff, Unit.MONTH, UTC), (wrong, *STANDARD)
+    whole = walk_forward(sample, candidates, periods)
+    weeks = np.unique(whole.rows.at)
+
+    def judged(learnt: int) -> Recalibration:
+        return recalibrate(
+            sample, candidates, periods, Random(1), replicates=10, learnt_until={"current": learnt}
+        )
+
+    late = judged(int(weeks[5])).results
+    assert late["current"].scores is not None
+    assert late["entry/1"].scores is not None
+    assert late["current"].scores.forecasts == late["entry/1"].scores.compared == len(weeks) - 6
+    assert late["entry/1"].scores.forecasts == len(weeks)
+    after = whole.where(whole.rows.at > weeks[5])
+    gain = wape(*after.value("current")) - wape(*after.value("entry/1"))
+    assert late["entry/1"].scores.improvement == pytest.approx(gain)
+    fresh = judged(int(weeks[-3]))
+    assert fresh.decision.recommended == "current"
+    assert "2 weekly forecasts later than what the rates in force were learnt from" in fresh.decision.reason
+    adopted_now = judged(sample.cutoff)
+    assert adopted_now.results["current"].scores is None
+    assert adopted_now.decision.recommended == "current"
+    assert "0 weekly forecasts later" in adopted_now.decision.reason
+
+
+def test_before_any_week_has_ended_nothing_is_tested_and_the_rates_in_force_stay() -> None:
+    found = run({n: [Version(n / 20, 0), Version(n / 20 + 2, WON)] for n in range(60)}, days=4)
+    assert not len(found.walk.rows)
+    assert found.decision.recommended == "current"
+
+
+def test_scores_say_how_much_of_the_actual_is_expected_only(recalibrated: Recalibration) -> None:
+    walk, scores = recalibrated.walk, recalibrated.results["entry/1"].scores
+    assert scores is not None
+    value = walk.rows.amount * walk.outcome
+    expected = value[(walk.outcome != 0) & (walk.outcome != 1)].sum() / value.sum()
+    assert scores.expected == pytest.approx(expected)
+    assert 0 < expected < 0.5
 
 
 def test_with_no_rates_in_force_and_little_evidence_the_default_is_taken() -> None:
@@ -149,6 +196,19 @@ def test_the_digest_is_of_the_history_and_not_of_its_order_or_of_chance(recalibr
     assert again.digest == recalibrated.digest
     fewer = run({number: versions for number, versions in deals.items() if number})
     assert fewer.digest != recalibrated.digest
+
+
+def test_the_digest_is_of_what_was_asked_and_not_of_the_number_of_draws() -> None:
+    deals = World().simulate(80, 60, 2)
+
+    def digest(replicates: int, stall_days: int = 14, **asked: str | None) -> str:
+        sample = sample_of(histories_of(deals, stall_days=stall_days), 90)
+        return recalibrate(sample, (Entry(),), [], Random(1), replicates, asked=asked).digest
+
+    assert digest(2, funnel="loan", period=None) == digest(3, funnel="loan", period=None)
+    others = [{"funnel": "lease", "period": None}, {"funnel": "loan", "period": "week"}]
+    kept = {digest(2, funnel="loan", period=None), digest(2, 15, funnel="loan", period=None)}
+    assert len(kept | {digest(2, **asked) for asked in others}) == 4
 
 
 def test_shared_movements_are_found_in_errors_of_past_weeks() -> None:

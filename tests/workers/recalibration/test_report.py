@@ -11,7 +11,7 @@ from infra.postgres import Server, scratch_database
 from tests.projections.conftest import Playground
 from tests.workers.recalibration.browser import opened
 from tests.workers.recalibration.test_running import history, log, recalibrated
-from workers.recalibration.record import Record
+from workers.recalibration.record import CandidateBody, Record
 from workers.recalibration.report import report
 
 
@@ -79,6 +79,20 @@ def test_it_says_which_rates_how_much_better_and_how_sure(record: Record) -> Non
     assert "than the textbook rates" in page
     assert "90 % interval" in page
     assert "Actuals in the 80 % band" in page
+
+
+def test_too_few_weekly_forecasts_are_not_compared(record: Record) -> None:
+    def short(candidate: CandidateBody) -> CandidateBody:
+        few = {"forecasts": 2, "compared": 2} if candidate.scores else {}
+        return replace(candidate, scores=candidate.scores | few)
+
+    candidates = tuple(short(c) for c in record.answer.candidates)
+    page = report(replace(record, answer=replace(record.answer, candidates=candidates)))
+    assert "Take survivor/2 by default" in page
+    assert "2 weekly forecasts could be compared, too few" in page
+    assert "because no rates are in force" in page
+    assert "Better by" not in page
+    assert "percentage points" not in page.partition("<div class=plots>")[0].partition("class=reason")[0]
 
 
 def test_what_managers_forecast_is_drawn_only_for_those_who_may_see_it(record: Record) -> None:

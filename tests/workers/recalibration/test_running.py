@@ -1,22 +1,24 @@
 """A recalibration of a small company: the evidence does not depend on how the history came into the log."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from random import Random
 from uuid import UUID
 
 import pytest
 from msgspec.json import encode
+from msgspec.structs import replace
 
 from domain.deal import DealLost, DealOpened, DealWon, StageAdvanced
 from domain.money import Money
+from domain.playbook import STREAM_ID, Evidence, RateSetAdopted, StageRate
 from infra.postgres import Server
 from infra.snapshot import one_snapshot
 from projections.engine.running import run_to_head
 from tests.projections.conftest import Playground
 from tests.projections.written_log import Fact, playbook, recorded, stage
-from workers.recalibration.pipeline import forecast_pipeline
+from workers.recalibration.pipeline import UNTESTED, forecast_pipeline
 from workers.recalibration.record import NoSuchRecord, Record
 from workers.recalibration.report import report
 from workers.recalibration.running import Asked, NothingKnown, run_recalibration
@@ -99,6 +101,57 @@ def test_a_record_is_kept_and_forecasts_and_reports(playground: Playground) -> N
     assert answer.digest in page
     assert page.count("<svg") > 4
     assert not any(word in page for word in ("http", "src=", "@import", "url("))
+
+
+def adopting(evidence: Evidence | None, rates: tuple[StageRate, ...]) -> Fact:
+    event = RateSetAdopted(UUID(int=9), "small", 1, CUT, rates, evidence, "Tested.")
+    return Fact(STREAM_ID, event, CUT, LOADED, CUT)
+
+
+def test_adopted_rates_have_the_band_of_their_evidence_and_no_test_on_what_they_were_learnt_from(
+    playground: Playground,
+) -> None:
+    facts = log(*(f for facts in history() for f in facts))
+    record = recalibrated(playground, facts)
+    answer = record.answer
+    rates = tuple(StageRate(r.stage, r.age, Decimal(str(r.rate))) for r in answer.candidate("entry/1").rates)
+    adopted = adopting(Evidence(answer.record, answer.digest, "entry/1"), rates)
+    playground.gains(recorded([adopted], len(facts), {STREAM_ID: 2}))
+    run_to_head(playground.app_url)
+    with one_snapshot(playground.app_url, "test") as conn:
+        by_set = forecast_pipeline(conn, "small", CUT, "current", now=LOADED)
+        by_record = forecast_pipeline(conn, "small", CUT, f"{answer.record}:entry/1", now=LOADED)
+    assert record.spreads["entry/1"].common != UNTESTED.common
+    assert by_set.total == by_record.total
+    again = run_recalibration(playground.app_url, Asked("small", CUT, replicates=5)).answer
+    assert again.current is not None
+    assert again.recommended == "current"
+    assert "0 weekly forecasts later than what the rates in force were learnt from" in again.reason
+    assert again.candidate("entry/1").scores["forecasts"] > 0
+
+
+def test_in_a_dated_funnel_undated_and_overdue_deals_add_nothing_under_any_rates(
+    playground: Playground,
+) -> None:
+    closes = (None, date(2024, 2, 1), date(2024, 5, 31))
+    dated = [
+        replace(f, event=replace(f.event, expected_close=closes[f.stream_id.int % 3]))
+        if isinstance(f.event, DealOpened)
+        else f
+        for facts in history()
+        for f in facts
+    ]
+    currency, funnel = playbook("small", [stage("lead"), stage("offer")])
+    funnel = replace(funnel, event=replace(funnel.event, dated=True))
+    rates = tuple(StageRate(key, None, Decimal("0.5")) for key in ("lead", "offer"))
+    record = recalibrated(playground, [currency, funnel, *dated, adopting(None, rates)]).answer
+    with one_snapshot(playground.app_url, "test") as conn:
+        for named in ("current", f"{record.record}:survivor/2"):
+            shown = forecast_pipeline(conn, "small", CUT, named, now=LOADED)
+            assert shown.target == "T2"
+            rated = {d.deal_id.int % 3 for d in shown.deals if d.rate is not None}
+            assert rated == {2}
+            assert shown.total.unrated == sum(d.deal_id.int % 3 != 2 for d in shown.deals) > 0
 
 
 def test_before_the_first_deal_nothing_is_known(playground: Playground) -> None:
