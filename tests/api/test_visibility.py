@@ -75,15 +75,15 @@ def world(server: Server, template_database: str) -> Iterator[World]:
             )
             for name in ("planted", "revised", "withdrawn", "without")
         }
+        mia = Api(api.client, api.app, database, "mia", "manager")
         for deal in deals.values():
             for person in ("ron", "tilda", "dan"):
                 body = {"person": person, "department": "sales"}
-                assert rita.post(f"/v1/deals/{deal}/join-deal-team", body, If_Match="*").is_success
+                assert mia.post(f"/v1/deals/{deal}/join-deal-team", body, If_Match="*").is_success
         api.catch_up()
         world = World(api, deals, account, {}, api.head())
         for name in VIEWERS:
             world.before[name] = everything(world, world.viewer(name))
-        mia = Api(api.client, api.app, database, "mia", "manager")
         for deal, amount in zip(
             ("planted", "revised", "revised", "withdrawn"), (*PLANTED, PLANTED[0]), strict=True
         ):
