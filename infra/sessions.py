@@ -47,7 +47,7 @@ class Session(Connection[Any]):
     def transaction(
         self, savepoint_name: str | None = None, force_rollback: bool = False
     ) -> Iterator[Transaction]:
-        """A transaction as psycopg knows it, with the limits of this session."""
+        """A transaction as psycopg knows it, with the limits of the connection."""
         with super().transaction(savepoint_name, force_rollback) as transaction:
             if self._each_time is not None:
                 self.execute(self._each_time)
