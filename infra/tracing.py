@@ -7,7 +7,7 @@ first span of a request is its request id.
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import islice
@@ -137,31 +137,32 @@ def group_committed(
     """
     from opentelemetry.trace import set_span_in_context
 
-    group = list(requests)
+    group, clock = list(requests), _clock()
     for request, queued in group:
         span = _tracer.start_span(
             "group commit",
             context=_under(request.correlation_id, request.request_id),
-            start_time=_clock(queued),
+            start_time=clock(queued),
             attributes={"dealtrace.group.requests": len(group), "dealtrace.waited_seconds": began - queued},
         )
         within, ended = set_span_in_context(span), time.perf_counter()
-        decided = _tracer.start_span("decide", context=within, start_time=_clock(began))
-        decided.end(_clock(appended[0] if appended else ended))
+        decided = _tracer.start_span("decide", context=within, start_time=clock(began))
+        decided.end(clock(appended[0] if appended else ended))
         if appended is not None:
-            inner = _tracer.start_span("append", context=within, start_time=_clock(appended[0]))
-            inner.end(_clock(appended[1]))
-        span.end(_clock(ended))
+            inner = _tracer.start_span("append", context=within, start_time=clock(appended[0]))
+            inner.end(clock(appended[1]))
+        span.end(clock(ended))
 
 
 def projected(events: Sequence[Recorded], projections: Sequence[str], began: float) -> None:
     """Spans of a projector's batch under each request (of the first ones) whose events it applied."""
     requests = {e.meta.request_id: e for e in events if e.meta.origin == "live" and e.meta.request_id}
+    started = _clock()(began)
     for last in islice(requests.values(), MOST_PER_BATCH):
         span = _tracer.start_span(
             "project",
             context=_under(last.meta.correlation_id, last.meta.request_id),
-            start_time=_clock(began),
+            start_time=started,
             attributes={
                 "dealtrace.position": last.position,
                 "dealtrace.projections": list(projections),
@@ -192,6 +193,14 @@ def _context_of(caller: Any) -> Any:
     return found if found is not None and found.is_valid else None
 
 
-def _clock(counter: float) -> int:
-    """Nanoseconds since 1970 of a time that `perf_counter` gave."""
-    return time.time_ns() - int((time.perf_counter() - counter) * 1e9)
+def _clock() -> Callable[[float], int]:
+    """From times of `perf_counter` to nanoseconds since 1970, all by one look at both clocks: order is kept.
+
+    Of a few looks the quickest counts: a process may be put aside between two clocks.
+    """
+    looks = []
+    for _ in range(5):
+        before, now, after = time.perf_counter_ns(), time.time_ns(), time.perf_counter_ns()
+        looks.append((after - before, now - before))
+    _, zero = min(looks)
+    return lambda counter: zero + int(counter * 1e9)
