@@ -1,10 +1,18 @@
-"""Rebuilding all projections, beside the library's ProjectionRunner; and whether it stays flat and small."""
+"""Rebuilding all projections, beside the library's ProjectionRunner; and whether it stays flat and small.
 
+The library in two ways: a projection for each view, as ours are and as its runner takes them, in as many processes as
+a rebuild has; and all views in one projection, one event one transaction for all of them, the least it can do.
+"""
+
+import multiprocessing
 import os
 import re
 import statistics
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -18,14 +26,14 @@ from tests.benchmarks import history
 from tests.benchmarks.pairs import console, interleaved, report
 from tests.benchmarks.stock import environment
 from tests.benchmarks.stock_history import StockHistory, stock_history
-from tests.benchmarks.stock_projection import StockProjection, StockViews
+from tests.benchmarks.stock_projection import VIEWS, projection_of
 
 SIZES = (100_000, 1_000_000)
 PEER_EVENTS = 5_000
 
 
 def run(server: Server, scale: float) -> None:
-    """Print the comparison at the smaller size, what both sides keep, then rate and memory at both sizes."""
+    """Print the comparisons at the smaller size, what both sides keep, then rate and memory at both sizes."""
     small, large = (int(size * scale) for size in SIZES)
     kept: dict[str, str] = {}
     with (
@@ -34,13 +42,24 @@ def run(server: Server, scale: float) -> None:
     ):
         migrate(ours.owner_url)
         history.fill(ours.owner_url, small)
-        pairs = interleaved(
-            lambda: _rebuild(ours.app_url, small)[0],
-            lambda: _run_stock(server, env, peer_events, kept),
-            rounds=3,
-        )
+
+        def rebuilt() -> float:
+            return _rebuild(ours.app_url, small)[0]
+
+        processes = os.cpu_count() or 1
+        for peer, way in (
+            (f"a ProjectionRunner for each of eight views, {processes} processes", _one_each),
+            ("one ProjectionRunner, eight views in one projection", _all_in_one),
+        ):
+
+            def stock(peer: str = peer, way: _Way = way) -> float:
+                with _views(server, peer, kept) as views:
+                    return peer_events / way(env | views)
+
+            report(
+                "rebuilding all projections", "events/s", peer, interleaved(rebuilt, stock, rounds=3), "60x"
+            )
         kept[f"of {small:,} events dealtrace"] = _kept(ours.app_url, "_v[0-9]+_g[0-9]+$")
-    report("rebuilding all projections", "events/s", "ProjectionRunner, eight views", pairs, "60x")
     for name, rows in kept.items():
         console.print(f"{name} keeps: {rows}")
     for size in (small, large):
@@ -116,8 +135,13 @@ def _resident_mb(pid: int) -> float:
     return next((int(parts[1]) / 1024 for parts in found if parts[0] == "VmRSS:"), 0.0)
 
 
-def _run_stock(server: Server, env: dict[str, str], events: int, kept: dict[str, str]) -> float:
-    """The views are made anew in a database of their own; the events come from the peer's log."""
+_Way = Callable[[dict[str, str]], float]
+"""From the library's settings to the seconds it took."""
+
+
+@contextmanager
+def _views(server: Server, peer: str, kept: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The library's settings for views in a new database of their own."""
     with scratch_database(server) as views:
         with psycopg.connect(views.owner_url, autocommit=True) as conn:
             # A rebuild does not wait for the disk either.
@@ -126,15 +150,44 @@ def _run_stock(server: Server, env: dict[str, str], events: int, kept: dict[str,
                     sql.Identifier(views.database)
                 )
             )
-        mine = env | {f"STOCKPROJECTION_{k}": v for k, v in environment(views).items()}
-        started = time.perf_counter()
-        with ProjectionRunner(
-            application_class=StockHistory,
-            projection_class=StockProjection,
-            view_class=StockViews,
-            env=mine,
-        ) as runner:
-            runner.wait(events, timeout=600)
-            rate = events / (time.perf_counter() - started)
-        kept[f"of {events:,} events the peer"] = _kept(views.owner_url, "^stock_")
-    return rate
+        settings = {
+            f"{name.upper()}_{k}": v for name in (*VIEWS, "all") for k, v in environment(views).items()
+        }
+        # The log has its tables; of two processes that look after them at once, the library lets one fail.
+        yield settings | {"STOCKHISTORY_CREATE_TABLE": "no"}
+        kept[peer] = _kept(views.owner_url, f"^({'|'.join(VIEWS)}|all)_(?!tracking)")
+
+
+def _all_in_one(env: dict[str, str]) -> float:
+    return _run("all", VIEWS, env)
+
+
+def _one_each(env: dict[str, str]) -> float:
+    """As long as the process takes that is done last."""
+    processes = os.cpu_count() or 1
+    shares = [(VIEWS[first::processes], env) for first in range(processes)]
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("forkserver")) as pool:
+        return max(pool.map(_run_share, *zip(*shares, strict=True)))
+
+
+def _run_share(views: Sequence[str], env: dict[str, str]) -> float:
+    return sum(_run(view, [view], env) for view in views)
+
+
+def _run(name: str, views: Sequence[str], env: dict[str, str]) -> float:
+    projection_class, view_class = projection_of(name, views)
+    started = time.perf_counter()
+    with ProjectionRunner(
+        application_class=StockHistory, projection_class=projection_class, view_class=view_class, env=env
+    ) as runner:
+        runner.wait(_last(runner.app, projection_class.topics), timeout=600)
+        return time.perf_counter() - started
+
+
+def _last(application: StockHistory, topics: Sequence[str]) -> int:
+    """The position of the last event with one of the topics."""
+    log = application.recorder.select_notifications
+    position, last = 0, 0
+    while found := log(start=position + 1, limit=1_000, topics=topics):
+        position = last = found[-1].id
+    return last
