@@ -11,11 +11,23 @@ from domain.organisation import Organisation
 
 
 class Stint(msgspec.Struct, frozen=True):
-    """The viewer's time on the team of a deal; `left` is null while it lasts."""
+    """The viewer's time on a deal, as its owner or on its team; `left` is null while it lasts.
+
+    Once it is over it is as long as the forecasts that stood during it did: from the first of them on, until the last
+    was superseded or withdrawn. `known` and `left_known` are the same by the knowledge of it.
+    """
 
     deal_id: UUID
     joined: datetime
     left: datetime | None
+    known: datetime
+    left_known: datetime | None
+
+    def hides(self, at: datetime, known_at: datetime | None) -> bool:
+        """Whether what was in force as of T, as known at K (null: as known now), is not for the viewer."""
+        if self.left is None or self.left_known is None or self.joined <= at < self.left:
+            return True
+        return known_at is not None and self.known <= known_at < self.left_known
 
 
 class Sight(msgspec.Struct, frozen=True):
@@ -23,7 +35,7 @@ class Sight(msgspec.Struct, frozen=True):
 
     `any`: whether manager forecasts are for the viewer at all. Without it they do not exist in any answer. `owners`
     are those on whose deals the viewer may see them, None for everybody's; never on those of `own`, the viewer's, nor
-    on those that the viewer works on: `stints`.
+    a forecast that stood while the viewer owned the deal or worked on it: `stints`.
     """
 
     any: bool
@@ -31,20 +43,27 @@ class Sight(msgspec.Struct, frozen=True):
     owners: frozenset[str] | None = frozenset()
     stints: dict[UUID, tuple[Stint, ...]] = {}
 
-    def sees(self, deal_id: UUID, owner_now: str | None, owner_then: str | None, at: datetime) -> bool:
-        """Whether the viewer may see the forecast of a deal with this owner now, and that one at the time asked."""
+    def sees(
+        self,
+        deal_id: UUID,
+        owner_now: str | None,
+        owner_then: str | None,
+        at: datetime,
+        known_at: datetime | None = None,
+    ) -> bool:
+        """Whether the viewer may see the forecast of a deal at (T, K), with this owner now, and that one then."""
         if not self.any or owner_now in self.own or owner_then in self.own:
             return False
-        if deal_id in self.stints and self._works_on(deal_id, at):
+        if deal_id in self.stints and self._hides(deal_id, at, known_at):
             return False
         return self.owners is None or owner_now in self.owners
 
-    def worked_on(self, at: datetime) -> frozenset[UUID]:
-        """The deals on whose team the viewer is now, or was at the time asked."""
-        return frozenset(deal_id for deal_id in self.stints if self._works_on(deal_id, at))
+    def worked_on(self, at: datetime, known_at: datetime | None = None) -> frozenset[UUID]:
+        """The deals whose forecasts of (T, K) the viewer may not see for having worked on them, then or since."""
+        return frozenset(deal_id for deal_id in self.stints if self._hides(deal_id, at, known_at))
 
-    def _works_on(self, deal_id: UUID, at: datetime) -> bool:
-        return any(s.left is None or s.joined <= at < s.left for s in self.stints[deal_id])
+    def _hides(self, deal_id: UUID, at: datetime, known_at: datetime | None) -> bool:
+        return any(stint.hides(at, known_at) for stint in self.stints[deal_id])
 
 
 BLIND = Sight(any=False)
@@ -59,7 +78,8 @@ def forecast_sight(viewer: Actor, organisation: Organisation, stints: Iterable[S
     """What the viewer may see of F1 in the organisation of today; nothing unless the role says otherwise.
 
     A manager sees the deals of the people below; directors, analysts, auditors and admins those of everybody; none
-    of them sees their own, nor those of whom they act for, nor those on whose team one of the two works: `stints`.
+    of them sees those of their own deals or of whom they act for, nor any that stood while one of the two worked on it:
+    `stints`.
     """
     by_deal: dict[UUID, tuple[Stint, ...]] = {}
     for stint in stints:

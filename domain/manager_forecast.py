@@ -31,6 +31,7 @@ from domain.playbook.calendar import stored_amount
 from domain.playbook.parts import Grade, StageRate
 from domain.playbook.state import Playbook
 from domain.stream import Stream
+from domain.wording import accepting
 
 
 def forecast_stream(deal_id: UUID) -> UUID:
@@ -69,7 +70,10 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class ForecastSet(Event, frozen=True):
-    """A manager expects this of the deal. `previous` was in force before, null when nothing was or it had lapsed."""
+    """A manager expects this of the deal. `previous` was in force before, null when nothing was or it had lapsed.
+
+    `after_lock`: the month of one of the two was locked.
+    """
 
     TOPIC: ClassVar[str] = "forecast.set"
     deal_id: UUID
@@ -146,6 +150,7 @@ class SetForecast(ForecastCommand):
     month: Annotated[
         str | None,
         Field(max_length=20, description="Must be the month of the expected close.", examples=["2026-03"]),
+        accepting("a month such as 2026-03, or eventually in an undated funnel"),
     ] = None
 
 
@@ -174,7 +179,7 @@ def decide(command: ForecastCommand, forecast: DealForecast | None, context: Con
                     deal_id=command.deal_id,
                     previous=previous,
                     reason=command.reason,
-                    after_lock=_after_lock(previous.month, context),
+                    after_lock=_after_lock((previous.month,), context),
                     seen=_seen(command, stream, org, context),
                 ),
             )
@@ -201,7 +206,7 @@ def _set(
             forecast=Forecast(month, amount),
             previous=previous,
             reason=command.reason,
-            after_lock=_after_lock(month, context),
+            after_lock=_after_lock((previous.month, month) if previous else (month,), context),
             seen=_seen(command, stream, org, context),
         ),
     )
@@ -230,13 +235,14 @@ def _month(deal: Deal, book: Playbook) -> str:
     return f"{deal.expected_close:%Y-%m}"
 
 
-def _after_lock(month: str, context: Context) -> bool:
-    locked = month in context.playbook.locked_months
+def _after_lock(months: tuple[str, ...], context: Context) -> bool:
+    """Whether one of the months is locked, from which a forecast is taken away or for which one is set."""
+    locked = [month for month in months if month in context.playbook.locked_months]
     if locked and context.actor.role != "director":
         raise ForecastLocked(
-            f"The forecasts of {month} are locked.", field="month", accepted="a director, or unlock-month"
+            f"The forecasts of {locked[0]} are locked.", field="month", accepted="a director, or unlock-month"
         )
-    return locked
+    return bool(locked)
 
 
 def _seen(command: ForecastCommand, stream: Stream, org: Organisation, context: Context) -> Seen:

@@ -106,9 +106,14 @@ class Organisation(msgspec.Struct, frozen=True):
             team = self.teams.get(team.parent or "")
         return tuple(line)
 
-    def direct_reports(self, manager: str) -> frozenset[str]:
-        """The people whose nearest manager this is."""
-        return frozenset(p for p in self.team_of if self.managers_above(p)[:1] == (manager,))
+    def direct_reports(self) -> dict[str, set[str]]:
+        """By manager, in the order of their names, the people who have no nearer one."""
+        managers = sorted({t.manager for t in self.teams.values() if t.manager is not None})
+        reports: dict[str, set[str]] = {manager: set() for manager in managers}
+        for person in self.team_of:
+            for nearest in self.managers_above(person)[:1]:
+                reports[nearest].add(person)
+        return reports
 
 
 EMPTY = Organisation()
@@ -188,7 +193,7 @@ class JoinTeam(OrganisationCommand):
 
 
 class LeaveTeam(OrganisationCommand):
-    """Let a person belong to no team."""
+    """Let a person belong to no team. Whoever manages one is succeeded there first."""
 
     person: Label
     reason: Reason | None = None
@@ -220,8 +225,7 @@ def decide(
                 return () if name is None else (PersonRenamed(command.person, name),)
             return (PersonJoined(command.person, command.team, from_team, name),)
         case LeaveTeam():
-            team = org.team_of.get(command.person)
-            return () if team is None else (PersonLeft(command.person, team, command.reason),)
+            return _leave(command, org)
     raise TypeError(f"the organisation knows no command {command.command_name()}")
 
 
@@ -252,6 +256,20 @@ def _revise(command: ReviseTeam, org: Organisation) -> tuple[Event, ...]:
         above = org.teams[above].parent
     event = TeamRevised(command.team, command.label, command.parent, command.region)
     return () if evolve(org, event) == org else (event,)
+
+
+def _leave(command: LeaveTeam, org: Organisation) -> tuple[Event, ...]:
+    team = org.team_of.get(command.person)
+    if team is None:
+        return ()
+    managed = [key for key, each in org.teams.items() if each.manager == command.person]
+    if managed:  # a manager who left would go on to decide about forecasts
+        raise OrganisationConflict(
+            f"{command.person} manages {', '.join(managed)}.",
+            field="person",
+            accepted=f"appoint-manager for {', '.join(managed)} first, somebody else or null",
+        )
+    return (PersonLeft(command.person, team, command.reason),)
 
 
 def _team(org: Organisation, key: str) -> Team:

@@ -1,6 +1,5 @@
-"""Deal teams over time (A3): who worked on which deal, from when until when."""
+"""Who worked on which deal, from when until when: its owners and its team over time (A3)."""
 
-from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,10 +7,9 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection, sql
 
-from domain.deal import DealOpened, DealTeamJoined, DealTeamLeft
+from domain.deal import DealOpened, DealTeamJoined, DealTeamLeft, OwnerRevised
 from domain.errors import UnknownDeal
 from domain.event import Recorded
-from domain.forecast_sight import Stint
 from projections.clocks import in_force, position_of
 from projections.engine.description import Out, Projection, Table, topics
 
@@ -33,19 +31,34 @@ class TeamStint(msgspec.Struct, frozen=True):
     next_known_at: datetime | None = None
 
 
+class Ownership(msgspec.Struct, frozen=True):
+    """A person as the owner of a deal, until the next one; two clocks likewise."""
+
+    deal_id: UUID
+    seq: int
+    owner: str
+    occurred_at: datetime
+    known_at: datetime
+    next_occurred_at: datetime | None = None
+    next_known_at: datetime | None = None
+
+
 class DealTeamHead(msgspec.Struct, frozen=True):
-    """The stints in force by person. Bounded by the people who work on the deal."""
+    """The stints in force by person, and the row of the owner. Bounded by the people who work on the deal."""
 
     deal_id: UUID
     people: dict[str, TeamStint] = {}
+    owner_seq: int | None = None
 
 
 def fold(head: DealTeamHead | None, e: Recorded, out: Out) -> DealTeamHead:
-    """Close the person's stint in force, and insert the one that follows it."""
+    """Close the stint in force, of the person or of the owner before, and insert the one that follows it."""
     head = head or DealTeamHead(e.stream_id)
     event, clocks = e.event, (e.meta.occurred_at, e.known_at)
     if isinstance(event, DealOpened):
-        return head
+        return _owned(head, e, out, event.owner)
+    if isinstance(event, OwnerRevised):
+        return _owned(head, e, out, event.to_owner)
     people = dict(head.people)
     before = people.pop(event.person, None)
     if before is not None:
@@ -55,13 +68,22 @@ def fold(head: DealTeamHead | None, e: Recorded, out: Out) -> DealTeamHead:
         after = TeamStint(head.deal_id, event.person, e.version, event.department, since, *clocks)
         out.insert(after)
         people[event.person] = after
-    return DealTeamHead(head.deal_id, people)
+    return DealTeamHead(head.deal_id, people, head.owner_seq)
+
+
+def _owned(head: DealTeamHead, e: Recorded, out: Out, owner: str | None) -> DealTeamHead:
+    clocks = (e.meta.occurred_at, e.known_at)
+    if head.owner_seq is not None:
+        out.close(Ownership, (head.deal_id, head.owner_seq), clocks)
+    if owner is not None:
+        out.insert(Ownership(head.deal_id, e.version, owner, *clocks))
+    return DealTeamHead(head.deal_id, head.people, None if owner is None else e.version)
 
 
 PROJECTION = Projection(
     name="deal_teams",
     version=1,
-    topics=topics(DealOpened, DealTeamJoined, DealTeamLeft),
+    topics=topics(DealOpened, OwnerRevised, DealTeamJoined, DealTeamLeft),
     fold=fold,
     head=Table("deal_team_heads", DealTeamHead, key=("deal_id",)),
     histories=(
@@ -71,6 +93,13 @@ PROJECTION = Projection(
             key=("deal_id", "person", "seq"),
             closing=("next_occurred_at", "next_known_at"),
             indexes=("(person)",),
+        ),
+        Table(
+            "ownerships",
+            Ownership,
+            key=("deal_id", "seq"),
+            closing=("next_occurred_at", "next_known_at"),
+            indexes=("(owner)",),
         ),
     ),
 )
@@ -114,11 +143,3 @@ def deal_team(
         raise UnknownDeal(deal_id)
     people = [TeamMember(*row[1:]) for row in rows if row[1] is not None]
     return DealTeam(deal_id, as_of, known_at, rows[0][0], people)
-
-
-def stints_of(conn: Connection[Any], people: Collection[str]) -> tuple[Stint, ...]:
-    """When these people worked on which deals: what `Sight` needs to know of its viewer."""
-    query = sql.SQL(
-        "SELECT deal_id, occurred_at, next_occurred_at FROM {} WHERE person = ANY(%s) ORDER BY deal_id, seq"
-    ).format(PROJECTION.view("team_stints"))
-    return tuple(Stint(*row) for row in conn.execute(query, [sorted(people)]).fetchall())

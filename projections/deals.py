@@ -12,6 +12,7 @@ from domain.deal import (
     ActivityLogged,
     AmountRevised,
     DealAbandoned,
+    DealGraded,
     DealLost,
     DealMergedInto,
     DealOpened,
@@ -27,6 +28,7 @@ from domain.deal import (
 )
 from domain.event import Recorded
 from domain.money import plain
+from domain.playbook import Grade
 from projections.engine.description import Out, Projection, Table, topics_of
 
 
@@ -34,7 +36,8 @@ class DealRow(msgspec.Struct, frozen=True):
     """One deal. `version` is its stream's, for `If-Match`; `name_id` leads into the vault.
 
     `stage` is the last one it stood in; `entered_stage_at` when it came there. Times are when things happened in the
-    business, except `known_at`: when the last change became known.
+    business, except `known_at`: when the last change became known. `graded_by` says whether the amount gave the grade,
+    or somebody by hand, who then gave a reason.
     """
 
     deal_id: UUID
@@ -51,6 +54,9 @@ class DealRow(msgspec.Struct, frozen=True):
     product_line: str | None
     customer_segment: str | None
     region: str | None
+    grade: Grade | None
+    graded_by: Literal["amount", "override"] | None
+    grade_reason: str | None
     external_source: str | None
     external_id: str | None
     merged_into: UUID | None
@@ -94,21 +100,20 @@ def _changes(event: Any, at: datetime) -> dict[str, Any]:
             return {"expected_close": event.to_date}
         case OwnerRevised():
             return {"owner": event.to_owner}
+        case DealGraded():
+            return {"grade": event.to_grade, "graded_by": event.by, "grade_reason": event.reason}
         case DealRenamed():
             return {"name_id": event.name.id}
-        case DealWon():
-            return {"status": "won", "closed_at": at}
-        case DealLost():
-            return {"status": "lost", "closed_at": at}
-        case DealAbandoned():
-            return {"status": "abandoned", "closed_at": at}
+        case DealWon() | DealLost() | DealAbandoned() | DealVoided():
+            return {"status": _ENDED[type(event)], "closed_at": at}
         case DealReopened():
             return {"status": "open", "closed_at": None, "stage": event.to_stage, "entered_stage_at": at}
-        case DealVoided():
-            return {"status": "voided", "closed_at": at}
         case DealMergedInto():
             return {"status": "merged", "closed_at": at, "merged_into": event.into}
     return {}
+
+
+_ENDED = {DealWon: "won", DealLost: "lost", DealAbandoned: "abandoned", DealVoided: "voided"}
 
 
 def _opened(event: DealOpened, e: Recorded) -> DealRow:
@@ -128,6 +133,9 @@ def _opened(event: DealOpened, e: Recorded) -> DealRow:
         product_line=event.product_line,
         customer_segment=event.customer_segment,
         region=event.region,
+        grade=None,
+        graded_by=None,
+        grade_reason=None,
         external_source=event.external.source if event.external else None,
         external_id=event.external.id if event.external else None,
         merged_into=None,
@@ -182,6 +190,8 @@ class DealFilter(msgspec.Struct, frozen=True):
     product_line: str | None = None
     customer_segment: str | None = None
     region: str | None = None
+    grade: Grade | None = None
+    owners: frozenset[str] | None = None
     external_id: str | None = None
     amount_from: Decimal | None = None
     amount_to: Decimal | None = None
@@ -199,7 +209,7 @@ class DealView(DealRow, frozen=True):
 
 
 _EQUAL = (
-    "funnel", "stage", "owner", "account_id", "product_line", "customer_segment", "region", "external_id",
+    "funnel", "stage", "owner", "account_id", "product_line", "customer_segment", "region", "grade", "external_id",
 )  # fmt: skip
 _RANGES = {
     "amount_from": ("amount", ">="),
@@ -267,6 +277,9 @@ def _conditions(where: DealFilter) -> tuple[list[sql.Composable], dict[str, Any]
     for field, value in given.items():
         if field in _EQUAL:
             conditions.append(sql.SQL("{} = {}").format(sql.Identifier("d", field), sql.Placeholder(field)))
+        elif field == "owners":
+            given = {**given, "owners": sorted(value)}
+            conditions.append(sql.SQL("d.owner = ANY(%(owners)s::text[])"))
         elif field in _RANGES:
             column, than = _RANGES[field]
             conditions.append(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Literal
 from uuid import UUID
 
@@ -164,9 +165,9 @@ def _row(
     head: AuditHead, before: DealThen | None, e: Recorded, field: Field, old: str | None, new: str | None
 ) -> AuditRow:
     event, meta, actor, after = e.event, e.meta, e.meta.actor, head.deal
-    forecast = isinstance(event, _FORECAST_EVENTS)
+    forecast = field == "forecast"
     previous = event.previous if forecast else None
-    following = event.forecast if isinstance(event, ForecastSet) else None
+    following = event.forecast if forecast and isinstance(event, ForecastSet) else None
     reason = getattr(event, "override_reason", None) or getattr(event, "reason", None)
     return AuditRow(
         position=e.position,
@@ -216,6 +217,7 @@ def _day(day: date | None) -> str | None:
     return None if day is None else day.isoformat()
 
 
+@lru_cache(4_096)
 def _month(day: date | None) -> str | None:
     return None if day is None else f"{day:%Y-%m}"
 
@@ -278,15 +280,17 @@ def forecast_changes(
     last_week = {m.label: m.end - timedelta(days=7) for m in months}
     query = sql.SQL(
         "SELECT coalesce(a.on_behalf_of, a.actor_id), a.team, coalesce(a.new_month, a.old_month),"
-        " a.occurred_at, a.owner, h.owner, a.deal_id FROM {} a JOIN {} h USING (deal_id)"
+        " a.occurred_at, a.known_at, a.owner, h.owner, a.deal_id FROM {} a JOIN {} h USING (deal_id)"
         " WHERE a.kind = 'F1' AND a.funnel = %(funnel)s AND coalesce(a.new_month, a.old_month) = ANY(%(months)s)"
         " AND a.occurred_at <= %(as_of)s AND (%(known_at)s::timestamptz IS NULL OR a.known_at <= %(known_at)s)"
     ).format(PROJECTION.view("forecast_audit"), PROJECTION.view("forecast_audit_heads"))
     asked = {"funnel": funnel, "months": list(last_week), "as_of": at.as_of, "known_at": at.known_at}
-    for who, team, month, occurred_at, owner, owner_now, deal_id in conn.execute(query, asked).fetchall():
+    for who, team, month, occurred_at, known_at, owner, owner_now, deal_id in conn.execute(
+        query, asked
+    ).fetchall():
         for kind, key in (("manager", who), ("team", team), ("all", None)):
             counted = found[kind].setdefault(key, ForecastChanges())
             counted.changes += 1
             counted.in_last_week += occurred_at >= last_week[month]
-            counted.hidden |= not sight.sees(deal_id, owner_now, owner, occurred_at)
+            counted.hidden |= not sight.sees(deal_id, owner_now, owner, occurred_at, known_at)
     return found

@@ -1,7 +1,7 @@
 """The audit of forecasts, page by page: what every event did to F1 and F2, as far as the viewer may see F1."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
@@ -35,8 +35,9 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One change of F1, or one move of F2, and who brought it about. Amounts are decimal strings.
 
     `f2_before` and `f2_after` are what the deal, or at a new rate set all deals, added to F2 of the month asked
-    about, or of any; null where it could not be computed. What tells of F1 is missing for who may not see it, and
-    what only a manager forecast has, such as `context`, in other rows.
+    about, or of any; null where it could not be computed. What tells of F1 is missing for who may not see it, what
+    tells of the forecast before, such as `old`, also for who may see only the new one, and what only a manager
+    forecast has, such as `context`, in other rows.
     """
 
     position: int
@@ -45,7 +46,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     field: Field
     deal_id: UUID | None
     funnel: str
-    old: str | None
+    old: str | UnsetType | None = UNSET
     new: str | None
     reason: str | None
     actor_id: str
@@ -109,20 +110,26 @@ def _funnels(conn: Connection[Any], asked: Asked) -> list[str]:
     return [funnel for (funnel,) in conn.execute(query, {"deal_id": asked.deal_id}).fetchall()]
 
 
-_SEEN = sql.SQL(
+_SEES = (
     "(NOT coalesce(h.owner = ANY(%(own)s), false) AND NOT coalesce(a.owner = ANY(%(own)s), false)"
     " AND (%(owners)s::text[] IS NULL OR h.owner = ANY(%(owners)s))"
-    " AND NOT EXISTS (SELECT FROM unnest(%(stint_deals)s::uuid[], %(joined)s::timestamptz[], %(left)s::timestamptz[])"
-    ' AS s(deal_id, joined, "left") WHERE s.deal_id = a.deal_id'
-    ' AND (s."left" IS NULL OR (s.joined <= a.occurred_at AND a.occurred_at < s."left"))))'
+    " AND NOT EXISTS (SELECT FROM unnest(%(stint_deals)s::uuid[], %(joined)s::timestamptz[], %(left)s::timestamptz[],"
+    " %(known)s::timestamptz[], %(left_known)s::timestamptz[]) AS w(deal_id, joined, gone, known, gone_known)"
+    " WHERE w.deal_id = a.deal_id AND (w.gone IS NULL OR (w.joined <= {at} AND {at} < w.gone)"
+    " OR (w.known <= {known} AND {known} < w.gone_known))))"
+)
+_SEEN = sql.SQL(_SEES).format(at=sql.SQL("a.occurred_at"), known=sql.SQL("a.known_at"))
+_SEEN_BEFORE = sql.SQL(_SEES).format(
+    at=sql.SQL("(a.occurred_at - interval '1 microsecond')"),
+    known=sql.SQL("(a.known_at - interval '1 microsecond')"),
 )
 _OF_CLOSE_MONTH = sql.SQL(
     "coalesce(%(month)s = ANY(ARRAY[a.close_month_before, a.close_month_after]), false)"
 )
 _OF_FORECAST_MONTH = sql.SQL(
-    "coalesce(%(month)s = ANY(ARRAY[a.forecast_month_before, a.forecast_month_after, a.old_month, a.new_month]),"
-    " false)"
-)
+    "(coalesce(%(month)s = ANY(ARRAY[a.forecast_month_after, a.new_month]), false)"
+    " OR (coalesce(%(month)s = ANY(ARRAY[a.forecast_month_before, a.old_month]), false) AND {}))"
+).format(_SEEN_BEFORE)
 
 
 def _rows(
@@ -169,6 +176,8 @@ def _rows(
         "stint_deals": [stint.deal_id for stint in stints],
         "joined": [stint.joined for stint in stints],
         "left": [stint.left for stint in stints],
+        "known": [stint.known for stint in stints],
+        "left_known": [stint.left_known for stint in stints],
         "owners": None if sight.owners is None else sorted(sight.owners),
         "after": after,
         "limit": limit,
@@ -202,18 +211,20 @@ def _entry(
     assert funnel is not None, "a deal is opened in a funnel that is defined"
     chosen = in_force(sets, row.occurred_at, row.known_at)
     rates = Rates(chosen, {stage.key: stage.stall_after_days for stage in funnel.stages})
-    told: dict[str, Any] = {}
-    if sight.sees(row.deal_id, owner_now, row.owner, row.occurred_at):
-        told = {
-            "f1_before": plain(_f1(funnel, asked.month, row.before)),
-            "f1_after": plain(_f1(funnel, asked.month, row.after)),
-        }
+    clocks = (row.occurred_at, row.known_at)
+    seen = sight.sees(row.deal_id, owner_now, row.owner, *clocks)
+    seen_before = seen and sight.sees(row.deal_id, owner_now, row.owner, *(at - _INSTANT for at in clocks))
+    told: dict[str, Any] = {name: getattr(row, name) for name in _ALWAYS & set(AuditRow.__struct_fields__)}
+    if seen:
+        told["f1_after"] = plain(_f1(funnel, asked.month, row.after))
+    if seen_before:
+        told["f1_before"] = plain(_f1(funnel, asked.month, row.before))
+    if row.kind == "F2" or seen_before:
+        told["old"] = row.old
     if row.kind == "F1":
-        of_forecast = ("old_month", "new_month", "team", "after_lock", "context")
+        of_forecast = ("new_month", "team", "after_lock", "context", *(("old_month",) if seen_before else ()))
         told |= {name: getattr(row, name) for name in of_forecast}
-    same = set(AuditRow.__struct_fields__) & set(_ALWAYS)
     return AuditEntry(
-        **{name: getattr(row, name) for name in same},
         rate_set=chosen.number if chosen else None,
         f2_before=_f2(funnel, asked.month, row.before, rates, row.occurred_at),
         f2_after=_f2(funnel, asked.month, row.after, rates, row.occurred_at),
@@ -221,9 +232,9 @@ def _entry(
     )
 
 
-_ALWAYS = tuple(
-    f.name for f in msgspec.structs.fields(AuditEntry) if f.required and not f.name.startswith("f2_")
-)
+_ALWAYS = {f.name for f in msgspec.structs.fields(AuditEntry) if f.required and not f.name.startswith("f2_")}
+_INSTANT = timedelta(microseconds=1)
+"""Just before a forecast was set, the one before it stood."""
 
 
 def _month(funnel: Funnel, deal: DealThen) -> str | None:
@@ -264,7 +275,7 @@ def _adoption(
         for place, chosen in enumerate((before, adopted)):
             rows = open_rows(conn, at, {asked.month}, at.rates(chosen))
             moved[place] = _f2_of([r.deal for r in rows if asked.deal_id in (None, r.deal.deal)], asked.month)
-    same = (set(_ALWAYS) & set(AdoptedRateSet.__struct_fields__)) - {"rate_set"}
+    same = (_ALWAYS & set(AdoptedRateSet.__struct_fields__)) - {"rate_set"}
     return AuditEntry(
         **{name: getattr(adopted, name) for name in same},
         kind="F2",

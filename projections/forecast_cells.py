@@ -59,7 +59,7 @@ def open_cells(
         "rated_stalled": [stalled for _, stalled in rated],
         "own": sorted(sight.own),
         "below": None if sight.owners is None else sorted(sight.owners),
-        "worked_on": list(sight.worked_on(at.as_of)),
+        "worked_on": list(sight.worked_on(at.as_of, at.known_at)),
     }
     lists, *cells = conn.execute(_open_sql(at), parameters).fetchall()
     return OpenCells(
@@ -89,9 +89,13 @@ o AS MATERIALIZED (
   SELECT s.*, coalesce(%(as_of)s - s.entered_at > stall.after, false) AS stalled, {in_months} AS in_months
   FROM ({rows}) s LEFT JOIN stall USING (stage)
   WHERE (%(owners)s::text[] IS NULL OR s.owner = ANY(%(owners)s))
+), own AS MATERIALIZED (
+  SELECT h.deal_id FROM {heads} h WHERE h.owner = ANY(%(own)s)
+), below AS MATERIALIZED (
+  SELECT h.deal_id FROM {heads} h WHERE h.owner = ANY(%(below)s)
 ), c AS MATERIALIZED (
   SELECT o.*, f.month, f.amount AS expects, {counts} AS counts, {seen} AS seen
-  FROM ({with_owner_now}) o LEFT JOIN {forecasts} f ON f.deal_id = o.deal_id AND f.closed_times = o.closed_times AND {f_then}
+  FROM (SELECT * FROM o WHERE in_months) o LEFT JOIN {forecasts} f ON f.deal_id = o.deal_id AND f.closed_times = o.closed_times AND {f_then}
 ){elsewhere}
 SELECT NULL, NULL, NULL::boolean, NULL::boolean, 0::bigint, 0::numeric, 0::bigint, 0::numeric,
   (SELECT array_agg(deal_id ORDER BY deal_id) FROM c WHERE month IS NULL AND seen),
@@ -107,19 +111,14 @@ SELECT owner, stage, stalled, seen, count(*), sum(amount_thousandths), count(amo
 FROM c GROUP BY owner, stage, stalled, seen
 """
 
-_SEEN = """(NOT coalesce(o.owner = ANY(%(own)s) OR o.owner_now = ANY(%(own)s), false)
+# Not by the owner then alone, but by that of today: of those who are looked for, so that nobody else's is looked up.
+_SEEN = """(NOT coalesce(o.owner = ANY(%(own)s), false) AND o.deal_id NOT IN (SELECT deal_id FROM own)
   AND o.deal_id <> ALL(%(worked_on)s::uuid[])
-  AND (%(below)s::text[] IS NULL OR coalesce(o.owner_now = ANY(%(below)s), false)))"""
+  AND (%(below)s::text[] IS NULL OR o.deal_id IN (SELECT deal_id FROM below)))"""
 
 _ROWS = """
-SELECT s.deal_id, s.stage, s.owner, s.amount, s.amount_thousandths, s.expected_close, s.entered_at, s.closed_times,
-  s.next_occurred_at IS NULL AS last
+SELECT s.deal_id, s.stage, s.owner, s.amount, s.amount_thousandths, s.expected_close, s.entered_at, s.closed_times
 FROM {states} s WHERE s.funnel = %(funnel)s AND s.status = 'open' AND {then} AND {when}"""
-
-# The owner of today is looked up for the few deals of which something is asked, and only if something followed.
-_WITH_OWNER_NOW = """SELECT o.*,
-  CASE WHEN o.last THEN o.owner ELSE (SELECT h.owner FROM {heads} h WHERE h.deal_id = o.deal_id) END AS owner_now
-  FROM {rows} o"""
 
 _MATTERS = """ AND (s.expected_close IS NULL OR s.expected_close < %(today)s
   OR (s.expected_close >= %(first)s AND s.expected_close < %(end)s))"""
@@ -129,7 +128,7 @@ _ELSEWHERE = """, g AS MATERIALIZED (
   SELECT f.deal_id, f.closed_times FROM {forecasts} f
   WHERE f.month = ANY(%(months)s) AND {f_then} AND f.deal_id NOT IN (SELECT deal_id FROM c)
 ), e AS (
-  SELECT o.deal_id FROM ({with_owner_now}) o
+  SELECT o.deal_id FROM {elsewhere} o
   WHERE (%(owners)s::text[] IS NULL OR o.owner = ANY(%(owners)s)) AND {seen}
 )"""
 
@@ -141,7 +140,6 @@ def _open_sql(at: Then) -> sql.Composed:
         "f_then": in_force("f", at.known_at),
         "seen": sql.SQL(_SEEN),
     }
-    with_owner_now, heads = sql.SQL(_WITH_OWNER_NOW), FUNNEL.view("funnel_heads")
     elsewhere = sql.SQL(
         "(SELECT r.* FROM g CROSS JOIN LATERAL ({}) r WHERE r.closed_times = g.closed_times)"
     ).format(_rows(at, sql.SQL(" AND s.deal_id = g.deal_id")))
@@ -154,12 +152,8 @@ def _open_sql(at: Then) -> sql.Composed:
             else "true"
         ),
         counts=sql.SQL("(f.month = coalesce(%(one_month)s::text, to_char(o.expected_close, 'YYYY-MM')))"),
-        with_owner_now=with_owner_now.format(heads=heads, rows=sql.SQL("(SELECT * FROM o WHERE in_months)")),
-        elsewhere=sql.SQL(_ELSEWHERE).format(
-            **parts, with_owner_now=with_owner_now.format(heads=heads, rows=elsewhere)
-        )
-        if dated
-        else sql.SQL(""),
+        heads=FUNNEL.view("funnel_heads"),
+        elsewhere=sql.SQL(_ELSEWHERE).format(**parts, elsewhere=elsewhere) if dated else sql.SQL(""),
         moved=sql.SQL("SELECT deal_id FROM c WHERE month IS NOT NULL AND NOT counts AND seen{}").format(
             sql.SQL(" UNION ALL SELECT deal_id FROM e" if dated else "")
         ),
@@ -167,15 +161,14 @@ def _open_sql(at: Then) -> sql.Composed:
 
 
 def _rows(at: Then, matters: sql.SQL) -> sql.Composed:
-    """The open deals at (T, K): those whose row is still the last, and those that another one followed."""
-    states, then = FUNNEL.view("deal_states"), happened("s", at.known_at)
-    after = sql.SQL("s.next_occurred_at > %(as_of)s")
+    """The open deals at (T, K): those whose row is still the last, those that another one followed, but after T, and
+    those of which K did not know yet that one had: each kind is found by an index of its own order."""
+    kinds = [sql.SQL("s.next_occurred_at IS NULL"), sql.SQL("s.next_occurred_at > %(as_of)s")]
     if at.known_at is not None:
-        after = sql.SQL("(s.next_occurred_at > %(as_of)s OR s.next_known_at > %(known_at)s)")
-    last = sql.SQL("s.next_occurred_at IS NULL") + matters
-    followed = sql.SQL("s.next_occurred_at IS NOT NULL AND ") + after + matters
+        kinds.append(sql.SQL("s.next_occurred_at <= %(as_of)s AND s.next_known_at > %(known_at)s"))
+    states, then = FUNNEL.view("deal_states"), happened("s", at.known_at)
     return sql.SQL(" UNION ALL ").join(
-        sql.SQL(_ROWS).format(states=states, then=then, when=when) for when in (last, followed)
+        sql.SQL(_ROWS).format(states=states, then=then, when=kind + matters) for kind in kinds
     )
 
 

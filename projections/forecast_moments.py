@@ -59,6 +59,8 @@ def open_cells_at(
         "stint_deals": [stint.deal_id for stint in stints],
         "joined": [stint.joined for stint in stints],
         "left": [stint.left for stint in stints],
+        "known": [stint.known for stint in stints],
+        "left_known": [stint.left_known for stint in stints],
     }
     found: list[list[SeenCell]] = [[] for _ in moments]
     query = _OPEN_DATED if any(m.period is not None for m in moments) else _OPEN_UNDATED
@@ -140,9 +142,10 @@ def _in_force(alias: str) -> sql.Composed:
 _SEEN = sql.SQL(
     "NOT coalesce(s.owner = ANY(%(own)s) OR s.owner_now = ANY(%(own)s), false)"
     " AND (%(below)s::text[] IS NULL OR coalesce(s.owner_now = ANY(%(below)s), false))"
-    " AND NOT EXISTS (SELECT FROM unnest(%(stint_deals)s::uuid[], %(joined)s::timestamptz[], %(left)s::timestamptz[])"
-    " AS w(deal_id, joined, gone) WHERE w.deal_id = s.deal_id"
-    " AND (w.gone IS NULL OR (w.joined <= m.as_of AND m.as_of < w.gone)))"
+    " AND NOT EXISTS (SELECT FROM unnest(%(stint_deals)s::uuid[], %(joined)s::timestamptz[], %(left)s::timestamptz[],"
+    " %(known)s::timestamptz[], %(left_known)s::timestamptz[]) AS w(deal_id, joined, gone, known, gone_known)"
+    " WHERE w.deal_id = s.deal_id AND (w.gone IS NULL OR (w.joined <= m.as_of AND m.as_of < w.gone)"
+    " OR (w.known <= m.known_at AND m.known_at < w.gone_known)))"
 )
 
 

@@ -9,7 +9,17 @@ from msgspec import UNSET, UnsetType
 from psycopg import Connection
 
 from domain.calendar import Period, month_of, parse_month, weeks_between
-from domain.forecast import Accuracy, Cell, LeadAccuracy, Snapshot, accuracy, accuracy_by_lead, figures
+from domain.forecast import (
+    ACCURACY_FORMULA,
+    FORMULA,
+    Accuracy,
+    Cell,
+    LeadAccuracy,
+    Snapshot,
+    accuracy,
+    accuracy_by_lead,
+    figures,
+)
 from domain.forecast_sight import Sight
 from domain.money import plain
 from domain.organisation import Organisation
@@ -53,6 +63,7 @@ class ForecastWeeks(msgspec.Struct, frozen=True):
     over: bool
     actual: str
     weeks: list[Week]
+    formula: str = FORMULA
 
 
 def forecast_weeks(
@@ -142,6 +153,7 @@ class ForecastAccuracy(msgspec.Struct, frozen=True):
     known_at: datetime | None
     position: int
     groups: list[AccuracyRow]
+    formula: str = ACCURACY_FORMULA
 
 
 class _Pool:

@@ -9,6 +9,7 @@ from psycopg import Connection, sql
 
 from domain.event import Recorded
 from domain.organisation import (
+    WIDE_SPAN,
     ManagerAppointed,
     Organisation,
     PersonJoined,
@@ -183,13 +184,22 @@ class TeamView(msgspec.Struct, frozen=True):
     people_with_sub_teams: int
 
 
+class ManagerView(msgspec.Struct, frozen=True):
+    """Somebody who manages a team, and how many people have no nearer manager; above 8 the span is too wide (S4)."""
+
+    manager: str
+    direct_reports: int
+    too_wide: bool
+
+
 class OrganisationView(msgspec.Struct, frozen=True):
-    """The organisation at (T, K), teams in the order of their keys."""
+    """The organisation at (T, K), teams and managers in the order of their keys."""
 
     as_of: datetime
     known_at: datetime | None
     position: int
     teams: list[TeamView]
+    managers: list[ManagerView]
 
 
 def organisation(
@@ -207,4 +217,9 @@ def organisation(
         for t in org.teams.values()
     ]
     ((position,),) = conn.execute(sql.SQL("SELECT coalesce({}, 0)").format(PROJECTION.position)).fetchall()
-    return OrganisationView(as_of, known_at, position, teams)
+    return OrganisationView(as_of, known_at, position, teams, _managers(org))
+
+
+def _managers(org: Organisation) -> list[ManagerView]:
+    reports = org.direct_reports()
+    return [ManagerView(manager, len(people), len(people) > WIDE_SPAN) for manager, people in reports.items()]

@@ -68,14 +68,19 @@ def test_a_deal_stays_hidden_from_whoever_owned_it_then_or_owns_it_now() -> None
 
 @pytest.mark.parametrize("role", ["manager", "director", "analyst", "auditor", "admin"])
 def test_a_deal_is_hidden_from_whoever_works_on_it_now_whatever_time_is_asked_about(role: Role) -> None:
-    sight = forecast_sight(Actor("dora", role, "test"), COMPANY, [Stint(DEAL, NOW, None)])
+    sight = forecast_sight(Actor("dora", role, "test"), COMPANY, [Stint(DEAL, NOW, None, NOW, None)])
     for at in (NOW - 9 * DAY, NOW, NOW + 9 * DAY):
         assert not sight.sees(DEAL, "bob", "bob", at)
         assert sight.sees(OTHER, "bob", "bob", at)
         assert sight.worked_on(at) == {DEAL}
 
 
-def test_who_left_the_deal_team_sees_the_deal_again_but_not_as_it_was_in_between() -> None:
-    sight = forecast_sight(Actor("dora", "manager", "test"), COMPANY, [Stint(DEAL, NOW, NOW + DAY)])
-    seen = [sight.sees(DEAL, "bob", "bob", NOW + n * DAY) for n in (-1, 0, 0.5, 1, 2)]
-    assert seen == [True, False, False, True, True]
+def test_who_does_not_work_on_a_deal_any_more_sees_it_again_but_not_as_it_was_in_between() -> None:
+    stint = Stint(DEAL, NOW, NOW + DAY, NOW + 2 * DAY, NOW + 3 * DAY)
+    sight = forecast_sight(Actor("dora", "manager", "test"), COMPANY, [stint])
+    days = (-1, 0, 0.5, 1, 2, 2.5, 3)
+    seen = [sight.sees(DEAL, "bob", "bob", NOW + n * DAY) for n in days]
+    assert seen == [True, False, False, True, True, True, True]
+    known = [sight.sees(DEAL, "bob", "bob", NOW + 9 * DAY, NOW + n * DAY) for n in days]
+    assert known == [True, True, True, True, False, False, True]
+    assert [bool(sight.worked_on(NOW + 9 * DAY, NOW + n * DAY)) for n in days] == [not k for k in known]

@@ -313,8 +313,34 @@ def test_other_months_and_unlocked_ones_change_as_usual() -> None:
     unlocked = playbook_with(*BOOK, MonthLocked("2026-06", "-"), MonthUnlocked("2026-06", "-"))
     on(OPENED, rules=unlocked).when(set_to(80)).then(SET)
     slipped = (OPENED, ExpectedCloseRevised(JUNE, JULY))
-    (event,) = on(*slipped, before=(SET,), rules=LOCKED).when(set_to(80))._decide()
+    (event,) = on(*slipped, rules=LOCKED).when(set_to(80))._decide()
     assert (event.after_lock, event.forecast.month) == (False, "2026-07")
+
+
+def test_a_forecast_is_taken_out_of_a_locked_month_by_a_director_only() -> None:
+    """The deal has slipped out of June, which is locked, into July, which is not."""
+    slipped = (OPENED, ExpectedCloseRevised(JUNE, JULY))
+    for who, role in (("alice", "manager"), ("root", "admin")):
+        for command in (set_to(80), WITHDRAW):
+            on(*slipped, before=(SET,), rules=LOCKED).by(who, role).when(command).refused(
+                ForecastLocked, field="month", accepted="a director"
+            )
+    director = on(*slipped, before=(SET,), rules=LOCKED).by("zoe", "director")
+    for command, month in ((set_to(80), "2026-07"), (WITHDRAW, None)):
+        (event,) = director.when(command)._decide()
+        now = event.forecast.month if isinstance(event, ForecastSet) else None
+        assert (event.after_lock, event.previous, now) == (True, IN_JUNE, month)
+
+
+def test_a_forecast_that_lapsed_in_a_locked_month_is_not_taken_out_of_it() -> None:
+    reopened = (
+        OPENED,
+        DealLost("verification", None),
+        DealReopened("lost", "verification", "they called"),
+        ExpectedCloseRevised(JUNE, JULY),
+    )
+    (event,) = on(*reopened, before=(SET,), rules=LOCKED).when(set_to(80))._decide()
+    assert (event.after_lock, event.previous) == (False, None)
 
 
 # --- Its stream

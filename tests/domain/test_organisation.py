@@ -93,6 +93,19 @@ def test_a_person_belongs_to_one_team_at_a_time() -> None:
     given(GERMANY).when(LeaveTeam(person="bob")).then()
 
 
+def test_who_manages_a_team_is_succeeded_before_leaving() -> None:
+    """Also when it is another team than the own one."""
+    leave = LeaveTeam(person="mia", reason="retired")
+    for more in ((), (PersonJoined("mia", "germany", "north", None),)):
+        given(*COMPANY, *more).when(leave).refused(
+            OrganisationConflict, field="person", accepted="appoint-manager for north first"
+        )
+    for successor in ("bob", None):
+        given(*COMPANY, ManagerAppointed("north", "mia", successor)).when(leave).then(
+            PersonLeft("mia", "north", "retired")
+        )
+
+
 def test_a_team_gets_another_manager_or_none() -> None:
     given(*COMPANY).when(AppointManager(team="north", manager="mia")).then()
     given(*COMPANY).when(AppointManager(team="north", manager=None)).then(
@@ -114,9 +127,9 @@ def test_the_line_of_managers_goes_up_from_the_nearest() -> None:
 
 
 def test_direct_reports_are_those_whose_nearest_manager_it_is() -> None:
-    assert company().direct_reports("mia") == {"bob"}
-    assert company().direct_reports("dora") == {"mia"}
-    assert company(ManagerAppointed("north", "mia", None)).direct_reports("dora") == {"bob", "mia"}
+    assert company().direct_reports()["mia"] == {"bob"}
+    assert company().direct_reports()["dora"] == {"mia"}
+    assert company(ManagerAppointed("north", "mia", None)).direct_reports() == {"dora": {"bob", "mia"}}
 
 
 @pytest.mark.parametrize("name", [n for n, c in COMMANDS.items() if AGGREGATE_OF[c].name == "organisation"])

@@ -28,6 +28,7 @@ from workers.demo.company import (
     CURRENCY,
     DIRECTOR,
     HOPE,
+    MONTH_OPEN_DAYS,
     MOVED_ON,
     NOISE,
     SUCCEEDED_ON,
@@ -54,6 +55,8 @@ class _Seen:
     owner: str | None = None
     amount: MoneyInput | None = None
     close: date | None = None
+    said: tuple[int, int] | None = None
+    """Year and month of the forecast that stands."""
 
     def __init__(self) -> None:
         self.team: set[str] = set()
@@ -90,7 +93,7 @@ def _take(seen: _Seen, happening: Happening) -> None:
         case AdvanceStage() | RegressStage():
             seen.moves += 1
         case WinDeal() | LoseDeal() | AbandonDeal():
-            seen.open = False
+            seen.open, seen.said = False, None
         case ReopenDeal():
             seen.open = True
         case JoinDealTeam(person=person):
@@ -103,7 +106,7 @@ def _review(
     rng: Random, deal_id: UUID, seen: _Seen, day: float, won: datetime | None, until: datetime
 ) -> Iterator[Happening]:
     """What the manager says in a review. Of a deal that is overdue nothing until its close is moved, except by the
-    director, who clears forecasts of months that are locked by now."""
+    director, who clears forecasts of months that are locked by now, and takes what has slipped out of them."""
     close = seen.close
     today, luck, hope, spread = moment(day, until).date(), rng.random(), rng.random(), rng.gauss(0, NOISE)
     if any(0 <= change - day < 5 for change in (MOVED_ON, SUCCEEDED_ON)):
@@ -112,6 +115,7 @@ def _review(
         return
     if (close.year, close.month) < (today.year, today.month):
         if hope < HOPE:
+            seen.said = (close.year, close.month)
             slipped = SetForecast(deal_id=deal_id, amount=_NOTHING, reason="It slipped; nobody had said so.")
             yield Happening(day, slipped, DIRECTOR, "director")
         return
@@ -126,7 +130,19 @@ def _review(
         amount = (seen.amount.amount * factor).quantize(Decimal(1))
     money = MoneyInput(amount=amount, currency=CURRENCY)
     forecast = SetForecast(deal_id=deal_id, amount=money, reason="As discussed in the weekly review.")
+    if _reported(seen.said, day, until):
+        why = "It slipped out of a month that is reported."
+        yield Happening(day, WithdrawForecast(deal_id=deal_id, reason=why), DIRECTOR, "director")
+        day += 0.005
     yield Happening(day, forecast, manager, "manager")
+    seen.said = (close.year, close.month)
     if luck > 0.98:
         withdrawn = WithdrawForecast(deal_id=deal_id, reason="Too early to say.")
         yield Happening(day + 0.01, withdrawn, manager, "manager")
+        seen.said = None
+
+
+def _reported(month: tuple[int, int] | None, day: float, until: datetime) -> bool:
+    """Whether the month is locked, or will be in a day, so that only the director takes a forecast out of it."""
+    begun = moment(int(day + 1) - MONTH_OPEN_DAYS, until)
+    return month is not None and month < (begun.year, begun.month)
