@@ -11,7 +11,7 @@ from random import Random
 
 import numpy as np
 
-from domain.recalibration.columns import Floats, Ints, add_up
+from domain.recalibration.columns import Floats, Ints, add_up, distinct_pairs
 from domain.recalibration.resampling import uniforms
 
 PRIOR_SPREAD = 0.10
@@ -70,14 +70,14 @@ def errors_by_team(
 
     weight   per row, as in Errors; without it all weeks count alike
     """
-    keys, cell = np.unique(np.stack([week, team]), axis=1, return_inverse=True)
-    cell, size = cell.ravel(), keys.shape[1]
+    weeks, teams, cell = distinct_pairs(week, team)
+    size = len(weeks)
     variance = chance * (1.0 - chance)
     decided = (outcome == 0.0) | (outcome == 1.0)
     known = np.ones(len(week)) if weight is None else weight
     return Errors(
-        week=keys[0],
-        team=keys[1],
+        week=weeks,
+        team=teams,
         error=add_up(cell, amount * (outcome - chance), size),
         leverage=add_up(cell, amount * variance, size),
         chance=add_up(cell, amount.astype(np.float64) ** 2 * variance * decided, size),
@@ -127,10 +127,10 @@ def band(amount: Ints, chance: Floats, team: Ints, spread: Spread, rng: Random, 
     teams, member = np.unique(team, return_inverse=True)
     large = np.zeros(len(amount), dtype=np.bool_)
     large[np.argsort(-amount, kind="stable")[:LARGEST]] = True
-    keys, like = np.unique(np.stack([member, np.rint(odds * 20)])[:, ~large], axis=1, return_inverse=True)
-    crowd, crowd_odds = keys[0].astype(np.int64), keys[1] / 20
-    value = add_up(like.ravel(), amount[~large], keys.shape[1])
-    square = add_up(like.ravel(), amount[~large].astype(np.float64) ** 2, keys.shape[1])
+    crowd, twentieths, like = distinct_pairs(member[~large], np.rint(odds * 20).astype(np.int64)[~large])
+    crowd_odds = twentieths / 20
+    value = add_up(like, amount[~large], len(crowd))
+    square = add_up(like, amount[~large].astype(np.float64) ** 2, len(crowd))
 
     moves = ndtri(uniforms(rng, draws * (2 + len(teams)))).reshape(draws, 2 + len(teams))
     shift = moves[:, :1] * spread.common**0.5 + moves[:, 2:] * spread.team**0.5

@@ -33,6 +33,18 @@ def starts_of_runs(keys: Ints) -> Flags:
     return starts
 
 
+def distinct_pairs(first: Ints, second: Ints) -> tuple[Ints, Ints, Ints]:
+    """The distinct pairs in ascending order, in two columns, and per element the index of its pair.
+
+    The values of `second` lie close together (their spread times the number of elements is below 2^63).
+    """
+    firsts, place = np.unique(first, return_inverse=True)
+    low = second.min(initial=FOREVER)
+    spread = int(second.max(initial=low) - low) + 1
+    pairs, index = np.unique(place * spread + (second - low), return_inverse=True)
+    return firsts[pairs // spread], low + pairs % spread, ints(index)
+
+
 def micros(rate: Floats) -> Ints:
     """Rates as whole millionths, half-even; an unknown rate (NaN) becomes -1."""
     return np.where(np.isnan(rate), -1, np.rint(np.nan_to_num(rate) * 1_000_000)).astype(np.int64)

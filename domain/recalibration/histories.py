@@ -4,12 +4,12 @@ A version is the state of a deal after one event that changed it. As of T and as
 last version, in stream order, that occurred by T and was known by K; both limits include their instant.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from domain.recalibration.columns import FOREVER, Flags, Ints, ints, starts_of_runs
+from domain.recalibration.columns import FOREVER, Flags, Ints, starts_of_runs
 
 WON, LOST, ABANDONED, GONE = -1, -2, -3, -4
 """States of a deal that is not open; GONE is voided or merged, which is nowhere."""
@@ -31,7 +31,6 @@ class Histories:
     amount          whole minor units of the currency
     close_month     expected close as year * 12 + month - 1, or NO_MONTH
     grade, team     small integers with a meaning of the caller's
-    activity_deal, activity_at   optional points: deal index and UTC microseconds
 
     Raises ValueError where the columns do not fit together.
     """
@@ -47,8 +46,6 @@ class Histories:
     close_month: Ints
     grade: Ints
     team: Ints
-    activity_deal: Ints = field(default_factory=lambda: ints([]))
-    activity_at: Ints = field(default_factory=lambda: ints([]))
 
     def __post_init__(self) -> None:
         columns = (
@@ -138,7 +135,6 @@ class Histories:
     def until(self, cutoff: int) -> "Histories":
         """The histories a log would hold that ended at the cut-off; deals keep their index."""
         keep = (self.known_at <= cutoff) & (self.occurred_at <= cutoff)
-        points = self.activity_at <= cutoff
         return Histories(
             stages=self.stages,
             stall_after=self.stall_after,
@@ -151,6 +147,4 @@ class Histories:
             close_month=self.close_month[keep],
             grade=self.grade[keep],
             team=self.team[keep],
-            activity_deal=self.activity_deal[points],
-            activity_at=self.activity_at[points],
         )

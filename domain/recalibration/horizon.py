@@ -17,24 +17,29 @@ CALIBRATION_PRIOR = 20.0
 class Ahead:
     """Visits, each with a number of days ahead: put in order of these days once, then asked for every draw.
 
-    cell, weekday, age   where each visit stands at the beginning of a day
-    order                visits by days ahead
-    upto                 per number of days, how many visits have no more than that
+    Those that stand alike are asked for together.
+
+    cell, today, age   where each kind of visits stands at the beginning of a day: `today` is the day of the week
+    upto               per number of days, how many kinds have no more than that; kinds are in the order of days
+    kind               per visit, its kind
     """
 
     cell: Ints
-    weekday: Ints
+    today: Ints
     age: Ints
-    order: Ints
     upto: Ints
+    kind: Ints
 
     @classmethod
     def of(cls, cell: Ints, weekday: Ints, age: Ints, days: Ints) -> "Ahead":
         """Put visits in order; more than FARTHEST days count as FARTHEST."""
-        days = np.minimum(days, FARTHEST)
-        order = np.argsort(days, kind="stable")
-        upto = np.searchsorted(days[order], np.arange(int(days.max(initial=0)) + 1), side="right")
-        return cls(cell, weekday, age, order, upto)
+        days, today = np.minimum(days, FARTHEST), (weekday + age) % 7
+        cells, ages = int(cell.max(initial=0)) + 1, int(age.max(initial=0)) + 1
+        kinds, kind = np.unique(((days * 7 + today) * cells + cell) * ages + age, return_inverse=True)
+        days, rest = np.divmod(kinds, 7 * cells * ages)
+        today, rest = np.divmod(rest, cells * ages)
+        upto = np.searchsorted(days, np.arange(int(days.max(initial=0)) + 1), side="right")
+        return cls(rest // ages, today, rest % ages, upto, kind)
 
 
 def within(hazards: Hazards, ahead: Ahead) -> Floats:
@@ -48,20 +53,23 @@ def within(hazards: Hazards, ahead: Ahead) -> Floats:
     won, staying = on_day[:, :, cells], 1.0 - on_day.sum(axis=2)
     # On the day of entry a deal may go through several stages: entering solves a small system per weekday.
     through = np.linalg.inv(np.eye(cells) - 0.999999 * on_day[:, :, :cells, 0])
-    moves = np.ascontiguousarray(on_day[:, :, :cells].transpose(0, 1, 3, 2)).reshape(7, cells * ages, cells)
-    at = np.minimum(ahead.age, ages - 1)
-    today_is = (ahead.weekday + ahead.age) % 7
-    result = np.zeros(len(at))
+    # From a cell few others are ever reached: as many columns as the cell that reaches most.
+    reached = on_day[:, :, :cells].any(axis=(0, 3))
+    onto = np.argsort(~reached, axis=1, kind="stable")[:, : int(reached.sum(axis=1).max())]
+    moves = on_day[:, np.arange(cells)[:, None], onto]
+    place = (ahead.today * cells + ahead.cell) * ages + np.minimum(ahead.age, ages - 1)
+    result = np.zeros(len(place))
     chance = np.zeros((7, cells, ages))
     for days in range(1, len(ahead.upto)):
         tomorrow = np.concatenate([chance[1:], chance[:1]])
         later = np.concatenate([tomorrow[:, :, 1:], tomorrow[:, :, -1:]], axis=2)
         today = won + staying * later
-        entry = through @ today[:, :, :1]
-        chance = today + (moves @ entry).reshape(7, cells, ages)
-        due = ahead.order[ahead.upto[days - 1] : ahead.upto[days]]
-        result[due] = chance[today_is[due], ahead.cell[due], at[due]]
-    return np.clip(result, 0.0, 1.0)
+        entry = (through @ today[:, :, :1])[:, onto, 0]
+        chance = today + (entry[:, :, None] @ moves)[:, :, 0]
+        due = slice(ahead.upto[days - 1], ahead.upto[days])
+        result[due] = chance.ravel()[place[due]]
+    inside: Floats = np.clip(result, 0.0, 1.0)[ahead.kind]
+    return inside
 
 
 def _by_day_of_week(hazards: Hazards) -> Floats:
@@ -119,11 +127,12 @@ def calibrate(lessons: Lessons, chance: Floats, votes: Floats, stages: int) -> C
     for stage in np.unique(lessons.stage):
         here = lessons.stage == stage
         odds, weight = all_odds[here], all_weight[here]
-        wins = float(weight @ lessons.label[here])
+        # Sums rather than scalar products: BLAS would start threads for these, which costs more than it brings.
+        wins = float((weight * lessons.label[here]).sum())
         for _ in range(25):
             now = 1.0 / (1.0 + np.exp(-(odds + shift[stage])))
             expected = weight * now
-            slope = float(expected @ (1.0 - now))
+            slope = float((expected * (1.0 - now)).sum())
             step = (wins - float(expected.sum()) - pull * shift[stage]) / (slope + pull)
             shift[stage] += np.clip(step, -1.0, 1.0)
             if abs(step) < 1e-9:

@@ -21,7 +21,7 @@ from domain.recalibration.resampling import bootstrap_weights, interval
 from domain.recalibration.sample import Sample
 from domain.recalibration.scorecard import Scorecard, score
 from domain.recalibration.survivor import Survivor
-from domain.recalibration.walk_forward import Walk, walk_forward
+from domain.recalibration.walk_forward import Walk, deal_by_deal, walk_forward
 
 STANDARD: tuple[Candidate, ...] = (
     Survivor(),
@@ -43,7 +43,11 @@ NEEDS = {
 
 @dataclass(frozen=True)
 class Result:
-    """One fitted candidate: rates with their 90 % intervals in millionths (-1 unknown), counts and scores."""
+    """One fitted candidate: rates with their 90 % intervals in millionths (-1 unknown), counts and scores.
+
+    scores          of the rates, which are what is adopted
+    deal_by_deal    of the estimator itself, where it tells deals of one stage apart
+    """
 
     name: str
     fitted: Fitted
@@ -51,6 +55,7 @@ class Result:
     low: Ints
     high: Ints
     scores: Scorecard | None
+    deal_by_deal: Scorecard | None
 
     @property
     def rates(self) -> Rates:
@@ -98,9 +103,7 @@ def recalibrate(
                 draws[one.name].append(drawn.rates.micros)
     walk = walk_forward(sample, candidates, folds, learnt_until)
     scores = score(walk, incumbent(fitted), rng, replicates)
-    results = {
-        name: _result(sample, name, fit, draws[name], scores.get(name)) for name, fit in fitted.items()
-    }
+    results = {name: _result(sample, name, fit, draws[name], scores) for name, fit in fitted.items()}
     parameters: dict[str, Parameter] = dict(asked or {}) | {
         "cutoff": sample.cutoff,
         "first_week": int(sample.weeks[0]) if len(sample.weeks) else None,
@@ -113,14 +116,25 @@ def recalibrate(
         parameters, {n: r.counts for n, r in results.items()}, {n: r.rates for n, r in results.items()}
     )
     missing = {one.name: NEEDS[one.name] for one in candidates if one.name not in fitted}
-    return Recalibration(results, walk, decide(scores, fitted.keys()), digest, missing)
+    by_rates = {name: scores[name] for name in fitted if name in scores}
+    return Recalibration(results, walk, decide(by_rates, fitted.keys()), digest, missing)
 
 
-def _result(sample: Sample, name: str, fitted: Fitted, draws: list[Ints], scores: Scorecard | None) -> Result:
+def _result(
+    sample: Sample, name: str, fitted: Fitted, draws: list[Ints], scores: Mapping[str, Scorecard]
+) -> Result:
     shape = fitted.rates.micros.shape
     rates = np.array(draws, dtype=np.float64).reshape(len(draws), *shape)
     rates[rates < 0] = np.nan
     low, high = (
         interval(rates / 1_000_000) if len(draws) else (np.full(shape, np.nan), np.full(shape, np.nan))
     )
-    return Result(name, fitted, count(sample, fitted.rates.by_age), micros(low), micros(high), scores)
+    return Result(
+        name,
+        fitted,
+        count(sample, fitted.rates.by_age),
+        micros(low),
+        micros(high),
+        scores.get(name),
+        scores.get(deal_by_deal(name)),
+    )

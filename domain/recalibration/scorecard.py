@@ -5,10 +5,28 @@ from random import Random
 
 import numpy as np
 
-from domain.recalibration.columns import Floats
+from domain.recalibration.columns import Floats, add_up, distinct_pairs
 from domain.recalibration.resampling import bootstrap_weights, interval
 from domain.recalibration.scores import Bin, bias, brier, calibration, log_loss, wape
 from domain.recalibration.walk_forward import Walk, coverage
+
+
+@dataclass(frozen=True)
+class WeeksLeft:
+    """The error over the parts of weekly forecasts that had so many whole weeks left: of a dated funnel to the end of
+    the month, of an undated one to the close of each deal, of those that are closed.
+
+    No forecast knows when an undated deal will close, and the quick are won more often than the slow: part of this
+    error is of that, whatever the rates.
+
+    wape, bias   null where the actual is 0
+    actual       the share of the actual that came with so many weeks left
+    """
+
+    weeks: int
+    wape: float | None
+    bias: float | None
+    actual: float
 
 
 @dataclass(frozen=True)
@@ -20,7 +38,7 @@ class Scorecard:
                        both made
     improvement_low, improvement_high   its 90 % interval by bootstrap over deals
     covered            share of actuals within the 80 % band
-    by_weeks_left      for dated funnels, WAPE by whole weeks from the forecast to the end of its month
+    by_weeks_left      the error by weeks before close
     compared           weekly forecasts that the improvement rests on
     log_loss_gain      log loss of the rates compared with, less that of this candidate, over the same forecasts
     expected           share of the actual that is the expectation of deals still open
@@ -36,14 +54,15 @@ class Scorecard:
     improvement: float | None
     improvement_low: float | None
     improvement_high: float | None
-    by_weeks_left: dict[int, float | None]
+    by_weeks_left: tuple[WeeksLeft, ...]
     compared: int = 0
     log_loss_gain: float | None = None
     expected: float | None = None
 
 
 def score(walk: Walk, against: str, rng: Random, replicates: int) -> dict[str, Scorecard]:
-    """Score every candidate that could forecast every row of the test; `against` names the one compared with.
+    """Score every candidate, and every estimator deal by deal, that could forecast every row of the test; `against`
+    names the one compared with.
 
     That one is scored, and the others are compared with it, on the rows that it could forecast.
     """
@@ -56,7 +75,6 @@ def score(walk: Walk, against: str, rng: Random, replicates: int) -> dict[str, S
     cards = {}
     for name in able:
         seen = both if name == against else walk
-        left = seen.weeks_left
         forecast, actual = seen.value(name)
         error = wape(forecast, actual)
         tested, held = coverage(seen, name, rng)
@@ -78,15 +96,35 @@ def score(walk: Walk, against: str, rng: Random, replicates: int) -> dict[str, S
             improvement=gain,
             improvement_low=low,
             improvement_high=high,
-            by_weeks_left={
-                weeks: wape(forecast[left == weeks], actual[left == weeks])
-                for weeks in np.unique(left[left >= 0]).tolist()
-            },
+            by_weeks_left=_by_weeks_left(seen, name),
             compared=compared,
             log_loss_gain=sharper,
             expected=_expected(seen),
         )
     return cards
+
+
+def _by_weeks_left(walk: Walk, name: str) -> tuple[WeeksLeft, ...]:
+    known = walk.weeks_left >= 0
+    left, unit = walk.weeks_left[known], walk.unit[known]
+    _, weeks_left, part = distinct_pairs(unit, left)
+    amount = walk.rows.amount[known]
+    forecast = add_up(part, amount * walk.chance[name][known], len(weeks_left))
+    actual = add_up(part, amount * walk.outcome[known], len(weeks_left))
+    whole = float(actual.sum())
+    found = []
+    for weeks in np.unique(left).tolist():
+        here = weeks_left == weeks
+        came = float(actual[here].sum())
+        found.append(
+            WeeksLeft(
+                weeks,
+                wape(forecast[here], actual[here]),
+                bias(forecast[here], actual[here]),
+                came / whole if whole > 0 else 0.0,
+            )
+        )
+    return tuple(found)
 
 
 def _expected(walk: Walk) -> float | None:

@@ -3,9 +3,12 @@
 A deal still open at the cut-off has no outcome yet. Leaving it out would favour forecasts that are too high,
 since the slow are left: on target T1 it stands with its expectation under one reference for all candidates,
 and a week is scored once half of its amount is decided. On T2 rows are scored once their month is over.
+
+What is adopted is a table of rates, so a candidate is tested by the rates that it would have had adopted before the
+fold. An estimator that tells deals of one stage apart is tested once more, deal by deal.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import cached_property
@@ -15,11 +18,12 @@ import numpy as np
 
 from domain.recalibration.band import Band, Spread, band, errors_by_team, estimate_spread
 from domain.recalibration.candidate import Candidate, Fitted
-from domain.recalibration.columns import DAY, Flags, Floats, Ints, add_up
+from domain.recalibration.columns import DAY, FOREVER, Flags, Floats, Ints, add_up, distinct_pairs
 from domain.recalibration.folds import Fold
 from domain.recalibration.histories import ABANDONED, LOST, NO_MONTH
 from domain.recalibration.labels import Target, month_bounds
 from domain.recalibration.landmarks import Landmarks
+from domain.recalibration.rate_table import RateTable
 from domain.recalibration.sample import Sample
 from domain.recalibration.survivor import Survivor
 
@@ -39,31 +43,33 @@ class Walk:
     rows      landmark rows of the scored weeks of all folds
     fold      per row, index of its fold
     outcome   per row 1, 0, or the expectation of a deal still open
+    closed    per row, when its deal was won, lost or abandoned, UTC microseconds; FOREVER while it is open
     known     per row, deals known to be won when it was forecast
-    chance    per candidate, the forecast of each row; NaN where it could not be fitted yet, or was fitted to more
-              than was known then
+    chance    per candidate, the forecast of each row by its rates, and under `deal_by_deal` that of an estimator
+              which tells deals apart; NaN where it could not be fitted yet, or was fitted to more than was known then
     """
 
     rows: Landmarks
     fold: Ints
     known: Ints
     outcome: Floats
+    closed: Ints
     chance: dict[str, Floats]
     tz: tzinfo
 
-    @property
+    @cached_property
     def weeks_left(self) -> Ints:
-        """Per weekly forecast, whole weeks to the end of its month; -1 where there is no month."""
-        _, first = np.unique(self.unit, return_index=True)
-        _, ends = month_bounds(self.rows.close_month[first], self.tz)
-        weeks = np.maximum(ends - self.rows.at[first], 0) // (7 * DAY)
-        return np.where(self.rows.close_month[first] == NO_MONTH, -1, weeks)
+        """Per row, whole weeks to the end of its month, or without a month to its deal's close; -1 while neither is
+        known."""
+        _, ends = month_bounds(self.rows.close_month, self.tz)
+        ends = np.where(self.rows.close_month == NO_MONTH, self.closed, ends)
+        return np.where(ends == FOREVER, -1, np.maximum(ends - self.rows.at, 0) // (7 * DAY))
 
     @cached_property
     def unit(self) -> Ints:
         """Per row, index of the weekly forecast it belongs to (week and, where dated, expected month)."""
-        _, index = np.unique(np.stack([self.rows.at, self.rows.close_month]), axis=1, return_inverse=True)
-        return index.ravel().astype(np.int64)
+        *_, index = distinct_pairs(self.rows.at, self.rows.close_month)
+        return index
 
     def where(self, chosen: Flags) -> "Walk":
         """The test of the chosen rows alone."""
@@ -73,6 +79,7 @@ class Walk:
             self.fold[chosen],
             self.known[chosen],
             self.outcome[chosen],
+            self.closed[chosen],
             chance,
             self.tz,
         )
@@ -115,7 +122,11 @@ def walk_forward(
         for candidate in candidates:
             fitted = candidate.fit(known)
             if fitted is not None:
-                chance[candidate.name][inside] = _without_gaps(fitted, rows.where(inside), known)
+                here = rows.where(inside)
+                chance[candidate.name][inside] = _without_gaps(RateTable(fitted.rates), here, known)
+                if not isinstance(fitted, RateTable):
+                    own = chance.setdefault(deal_by_deal(candidate.name), np.full(len(rows), np.nan))
+                    own[inside] = _without_gaps(fitted, here, known)
     for name, learnt in (learnt_until or {}).items():
         chance[name][rows.at <= learnt] = np.nan
     tested = fold >= 0
@@ -124,9 +135,15 @@ def walk_forward(
         fold[tested],
         wins[tested],
         outcome[tested],
+        np.where(sample.open_at_end, FOREVER, sample.decided_at)[tested],
         {n: c[tested] for n, c in chance.items()},
         sample.tz,
     )
+
+
+def deal_by_deal(candidate: str) -> str:
+    """Under which name a test holds what a candidate's estimator forecast, beside what its rates did."""
+    return f"{candidate}, deal by deal"
 
 
 def enough(known: Sample) -> bool:
@@ -138,27 +155,36 @@ def enough(known: Sample) -> bool:
 def coverage(walk: Walk, name: str, rng: Random, draws: int = 200) -> tuple[int, int]:
     """How many weekly forecasts there were, and how many actuals lay in their 80 % band.
 
-    A fold's bands know the errors of earlier folds only, as they turned out. Of more than MOST_BANDS forecasts so
-    many are looked at that are spread evenly over them.
+    Of more than MOST_BANDS forecasts so many are looked at that are spread evenly over them.
+    """
+    held = tested = 0
+    for here, fan in bands(walk, name, walk.unit, rng, draws):
+        tested += 1
+        held += fan.holds(float((walk.rows.amount[here] * walk.outcome[here]).sum()))
+    return tested, held
+
+
+def bands(walk: Walk, name: str, group: Ints, rng: Random, draws: int = 200) -> Iterator[tuple[Ints, Band]]:
+    """The 80 % bands of a candidate's forecasts, by a grouping of the rows (0, 1, 2 ...) that keeps folds apart: of each
+    its rows and its band.
+
+    A fold's bands know the errors of earlier folds only, as they turned out. Of more than MOST_BANDS groups so many are
+    taken that are spread evenly over them.
     """
     if not len(walk.rows):
-        return 0, 0
-    order, units = np.argsort(walk.unit, kind="stable"), int(walk.unit.max()) + 1
-    bounds = np.searchsorted(walk.unit[order], np.arange(units + 1))
+        return
+    order, groups = np.argsort(group, kind="stable"), int(group.max()) + 1
+    bounds = np.searchsorted(group[order], np.arange(groups + 1))
     spreads = {
         fold: spread_of(walk, name, int(walk.known[walk.fold == fold].max()), walk.fold < fold)
         for fold in np.unique(walk.fold).tolist()
     }
-    held = tested = 0
-    for one in np.unique(np.linspace(0, units - 1, min(units, MOST_BANDS)).round().astype(int)).tolist():
+    for one in np.unique(np.linspace(0, groups - 1, min(groups, MOST_BANDS)).round().astype(int)).tolist():
         here = order[bounds[one] : bounds[one + 1]]
-        amount, chance = walk.rows.amount[here], walk.chance[name][here]
-        if np.isnan(chance).any():
-            continue
-        fan: Band = band(amount, chance, walk.rows.team[here], spreads[int(walk.fold[here[0]])], rng, draws)
-        tested += 1
-        held += fan.holds(float((amount * walk.outcome[here]).sum()))
-    return tested, held
+        chance = walk.chance[name][here]
+        if not np.isnan(chance).any():
+            spread = spreads[int(walk.fold[here[0]])]
+            yield here, band(walk.rows.amount[here], chance, walk.rows.team[here], spread, rng, draws)
 
 
 def spread_of(walk: Walk, name: str, known: int, chosen: Flags | None = None) -> Spread:

@@ -41,13 +41,13 @@ def running(server: Server, count: int = 1, batch_events: int = 5) -> Iterator[l
     finally:
         stop.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
     assert not any(thread.is_alive() for thread in threads)
 
 
 def reaches(server: Server, position: int) -> bool:
     with psycopg.connect(server.app_url, autocommit=True) as conn:
-        return wait_for(conn, position, timeout=20)
+        return wait_for(conn, position, timeout=60)
 
 
 def digests(server: Server) -> dict[str, str]:
@@ -122,7 +122,7 @@ def test_it_forgets_the_results_of_commands_of_long_ago(database: Server) -> Non
                 [command, age],
             )
         with running(database):
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while (
                 len(kept := conn.execute("SELECT command_id FROM dealtrace.command_results").fetchall()) > 1
             ):

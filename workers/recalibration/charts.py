@@ -3,7 +3,20 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from workers.recalibration.drawing import Dash, Frame, Mark, key, mark, path, share, short, span, svg, text
+from workers.recalibration.drawing import (
+    Dash,
+    Frame,
+    Mark,
+    area,
+    key,
+    mark,
+    path,
+    share,
+    short,
+    span,
+    svg,
+    text,
+)
 from workers.recalibration.dwell import StageDwell
 
 MOST_SHARE = 3.0
@@ -11,12 +24,15 @@ _WIDTH, _HEIGHT = 460, 290
 
 
 class Line(NamedTuple):
-    """A line of a plot: a value per place on the x axis, None where there is none."""
+    """A line of a plot: a value per place on the x axis, None where there is none. One of them may be `chosen`;
+    around a line there may be a band, (low, high) per place."""
 
     name: str
     values: Sequence[float | None]
     dash: Dash
     mark: Mark
+    chosen: bool = False
+    band: Sequence[tuple[float, float] | None] = ()
 
 
 class RateRow(NamedTuple):
@@ -28,34 +44,51 @@ class RateRow(NamedTuple):
 
 
 def lines_plot(
-    labels: Sequence[str], lines: Sequence[Line], title: str, said: str, name: str, *, percent: bool = False
+    labels: Sequence[str],
+    lines: Sequence[Line],
+    title: str,
+    said: str,
+    name: str,
+    *,
+    percent: bool = False,
+    below: str = "",
+    width: int = _WIDTH,
 ) -> str:
-    """Lines over the labels, from 0 (or below, where values are) up. A share above MOST_SHARE lies at the top edge,
+    """Lines over the labels, which count what `below` says, from 0 (or below, where values are) up. A share above MOST_SHARE lies at the top edge,
     with its figure beside it: one month that brought in next to nothing would flatten all others."""
     known = [value for line in lines for value in line.values if value is not None]
+    known += [fan[1] for line in lines for fan in line.band if fan is not None]
     high, low = max([*known, 0.0]), min([*known, 0.0])
     ticks = span(low, min(high, MOST_SHARE) if percent else high)
-    frame = Frame(_WIDTH, _HEIGHT, max(len(labels) - 1, 1), ticks[-1], ticks[0])
+    bottom = 48 if below else 34
+    frame = Frame(width, _HEIGHT, max(len(labels) - 1, 1), ticks[-1], ticks[0], bottom=bottom)
     parts = frame.grid(ticks, [share(tick) if percent else short(tick) for tick in ticks])
-    every = max(-(-len(labels) // 7), 1)
+    every = max(-(-len(labels) * 65 // width), 1)
     places = range(0, len(labels), every)
     parts += frame.below(list(places), [labels[place] for place in places])
-    marked = max(-(-len(labels) // 14), 1)
+    parts += [frame.called(below)] if below else []
+    marked = max(-(-len(labels) * 32 // width), 1)
     for line in lines:
         shown = [(place, value) for place, value in enumerate(line.values) if value is not None]
         points = [(frame.x(place), frame.y(min(value, ticks[-1]))) for place, value in shown]
         if not points:
             continue
-        parts.append(path(points, line.dash, 2.6 if line.dash == "solid" else 1.8))
-        parts += [mark(line.mark, x, y, 3.6) for x, y in points[::marked]]
+        fans = [(frame.x(place), fan) for place, fan in enumerate(line.band) if fan is not None]
+        around = [(x, frame.y(high)) for x, (_, high) in fans]
+        around += [(x, frame.y(low)) for x, (low, _) in reversed(fans)]
+        parts.insert(0, area(around) if around else "")
+        drawn = path(points, line.dash, 2.6 if line.dash == "solid" else 1.8)
+        drawn += "".join(mark(line.mark, x, y, 3.6) for x, y in points[::marked])
+        parts.append(f"<g class=chosen>{drawn}</g>" if line.chosen else drawn)
         above = [
             (x, value) for (x, _), (_, value) in zip(points, shown, strict=True) if value > ticks[-1] * 1.02
         ]
         if above:
             x, value = max(above, key=lambda each: each[1])
-            parts.append(text(x - 8, frame.top + 14, f"up to {share(value)}", "end", "count"))
-    entries = [(line.name, line.dash, line.mark) for line in lines]
-    return key(entries) + svg(_WIDTH, _HEIGHT, title, said, parts, name)
+            beside, anchor = (8, "start") if x < frame.left + 80 else (-8, "end")
+            parts.append(text(x + beside, frame.top + 16, f"up to {share(value)}", anchor, "count"))
+    entries = [(line.name, line.dash, line.mark, line.chosen) for line in lines]
+    return key(entries) + svg(width, _HEIGHT, title, said, parts, name)
 
 
 def calibration_plot(bins: Sequence[tuple[float, float, int]], title: str, said: str, name: str) -> str:
@@ -69,7 +102,7 @@ def calibration_plot(bins: Sequence[tuple[float, float, int]], title: str, said:
     parts.append(frame.called("chance forecast"))
     parts.append(text(frame.left + 6, frame.top + 15, "share won", "start", "quiet"))
     dots = [(frame.x(forecast), frame.y(actual)) for forecast, actual, _ in bins]
-    parts += [mark("disc", x, y) for x, y in dots]
+    parts.append(f"<g class=chosen>{''.join(mark('disc', x, y, 4.6) for x, y in dots)}</g>")
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in dots]
     for (x, y), (_, _, rows) in zip(dots, bins, strict=True):
         box, label = _free(x, y, f"{rows:,}", taken, size)
@@ -93,12 +126,15 @@ def rates_plot(rows: Sequence[RateRow], old: str, new: str, title: str, said: st
         for (low, rate, high), y, kind in ((row.old, middle - 6, "ring"), (row.new, middle + 6, "disc")):
             if rate is None:
                 continue
+            drawn = mark("ring" if kind == "ring" else "disc", frame.x(rate), y, 4.2)
             if low is not None and high is not None:
-                parts.append(
-                    path([(frame.x(low), y), (frame.x(high), y)], "solid", 1.4 if kind == "ring" else 3.4)
-                )
-            parts.append(mark("ring" if kind == "ring" else "disc", frame.x(rate), y, 4.2))
-    entries: list[tuple[str, Dash | None, Mark]] = [(old, "solid", "ring"), (new, "solid", "disc")]
+                width = 1.4 if kind == "ring" else 3.4
+                drawn = path([(frame.x(low), y), (frame.x(high), y)], "solid", width) + drawn
+            parts.append(drawn if kind == "ring" else f"<g class=chosen>{drawn}</g>")
+    entries: list[tuple[str, Dash, Mark, bool]] = [
+        (old, "solid", "ring", False),
+        (new, "solid", "disc", True),
+    ]
     return key(entries) + svg(_WIDTH, height + 22, title, said, parts, name)
 
 

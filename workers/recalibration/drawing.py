@@ -70,6 +70,11 @@ def path(points: Sequence[tuple[float, float]], dash: Dash, width: float = 2.0) 
     return f'<polyline class="ink" points="{line}" stroke-width="{width:g}"{dashes}/>'
 
 
+def area(corners: Sequence[tuple[float, float]]) -> str:
+    """A shaded area."""
+    return f'<polygon class="band" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in corners)}"/>'
+
+
 def mark(kind: Mark, x: float, y: float, size: float = 4.0) -> str:
     """A mark around a point: filled or open, round or cornered."""
     match kind:
@@ -84,13 +89,14 @@ def mark(kind: Mark, x: float, y: float, size: float = 4.0) -> str:
             return f'<polygon class="open" points="{corners}"/>'
 
 
-def key(entries: Sequence[tuple[str, Dash | None, Mark]]) -> str:
-    """The key of a plot: what each line and mark stands for."""
+def key(entries: Sequence[tuple[str, Dash, Mark, bool]]) -> str:
+    """The key of a plot: what each line and mark stands for, and whether it is the chosen one."""
     shown = []
-    for label, dash, kind in entries:
-        line = "" if dash is None else path([(1, 7), (35, 7)], dash)
+    for label, dash, kind, chosen in entries:
+        drawn = path([(1, 7), (35, 7)], dash) + mark(kind, 18, 7)
+        of_kind = " class=chosen" if chosen else ""
         shown.append(
-            f'<span><svg viewBox="0 0 36 14" width="36" height="14" aria-hidden="true">{line}{mark(kind, 18, 7)}</svg>'
+            f'<span><svg viewBox="0 0 36 14" width="36" height="14" aria-hidden="true"><g{of_kind}>{drawn}</g></svg>'
             f"{escape(label)}</span>"
         )
     return f'<div class="key">{"".join(shown)}</div>'

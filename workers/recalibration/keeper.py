@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 import msgspec
 import psycopg
 
+from domain.stream import rfc3339
 from infra import recalibration_jobs as jobs
 from infra.sessions import Session, alone
 from workers.recalibration.job import DATABASE_AWAY, NOT_WANTED, SAID, Order
@@ -69,7 +70,7 @@ class Keeper:
     def _take_up(self, session: Session) -> None:
         with alone(self._url, jobs.RUNNING) as mine:
             while mine and not self._closing and (job := jobs.take(session)) is not None:
-                log.info("Recalibrating %s up to %s: %s.", job.funnel, job.until.isoformat(), job.id)
+                log.info("Recalibrating %s up to %s: %s.", job.funnel, rfc3339(job.until), job.id)
                 if not self._run(session, job):
                     return
 

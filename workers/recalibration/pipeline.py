@@ -21,6 +21,7 @@ from domain.recalibration.landmarks import Landmarks, snapshot
 from domain.recalibration.rate_table import RateTable
 from domain.recalibration.rates import Rates
 from domain.recalibration.survivor import Survivor
+from domain.recalibration.walk_forward import deal_by_deal
 from projections.deals import PROJECTION as DEALS
 from projections.rate_sets import AdoptedRateSet, in_force, rate_sets
 from workers.recalibration.reading import Known, histories_of
@@ -161,13 +162,13 @@ def _spread_of(conn: Connection[Any], adopted: AdoptedRateSet) -> Spread:
         return UNTESTED
     try:
         record = Record.found(conn, adopted.evidence.record)
-        return _spread(record, record.answer.candidate(adopted.evidence.candidate))
+        return _spread(record, record.answer.candidate(adopted.evidence.candidate).full_name)
     except NoSuchRecord:  # a log brought here without its records
         return UNTESTED
 
 
-def _spread(record: Record, candidate: CandidateBody) -> Spread:
-    shared = record.spreads.get(candidate.full_name)
+def _spread(record: Record, name: str) -> Spread:
+    shared = record.spreads.get(name)
     return UNTESTED if shared is None else Spread(shared.common, shared.team)
 
 
@@ -180,14 +181,16 @@ def _of_record(conn: Connection[Any], record: Record, candidate: CandidateBody) 
     )
     fitted: Any = RateTable(table)
     basis: Basis = "rates"
+    spread = _spread(record, candidate.full_name)
     if candidate.full_name == Survivor().name:
         sample, _ = sample_of(histories_of(conn, answer.funnel, answer.until, stages), record.first)
         again = Survivor().fit(sample)
         # Only an estimator that still finds what the record says may speak for it.
         if again is not None and np.array_equal(again.rates.micros, table.micros):
             fitted, basis = again, "estimator"
+            spread = _spread(record, deal_by_deal(candidate.full_name))
     source = Source(basis, answer.record, answer.digest, candidate.full_name)
-    return _Chosen(source, fitted, len(stages), _spread(record, candidate))
+    return _Chosen(source, fitted, len(stages), spread)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ class StageEvidence(msgspec.Struct, frozen=True):
 
 
 class CandidateBody(msgspec.Struct, frozen=True):
-    """One candidate: `current` has no version. `scores` are empty where it could not be tested."""
+    """One candidate: `current` has no version. `scores` are those of its rates, empty where they could not be tested;
+    `scores.deal_by_deal` those of its estimator, where that tells deals of one stage apart."""
 
     name: str
     version: int | None
@@ -106,10 +107,12 @@ class SharedMovement(msgspec.Struct, frozen=True):
 
 
 class TestedWeek(msgspec.Struct, frozen=True):
-    """One weekly forecast of the walk-forward test: what each candidate said, and what came of it, in the currency.
+    """One weekly forecast of the walk-forward test: what each candidate's rates (and, under `deal_by_deal` of its name,
+    its estimator) said, and what came of it, in the currency.
 
     `actual` holds the expectation of deals that are still open. `f1` is what managers had forecast, over the `f1_deals`
-    deals of these that had a manager's forecast; null where none had.
+    deals of these that had a manager's forecast; null where none had. `low` and `high` are the 80 % band of the
+    recommended candidate's forecast.
     """
 
     at: datetime
@@ -118,6 +121,8 @@ class TestedWeek(msgspec.Struct, frozen=True):
     f1: float | None = None
     f1_deals: int = 0
     deals: int = 0
+    low: float | None = None
+    high: float | None = None
 
 
 class Record(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """The report of a recalibration: one HTML file that needs nothing else, readable in black and white."""
 
 from html import escape
+from typing import Any
 
 from workers.recalibration.record import CandidateBody, Record, StageEvidence
 from workers.recalibration.report_figures import (
@@ -77,22 +78,36 @@ def _rate_table(beside: CandidateBody, proposed: CandidateBody) -> str:
 def _scores(record: Record, proposed: CandidateBody) -> str:
     candidates = record.answer.candidates
     lines = "".join(
-        f"<tr{' class=chosen' if one is proposed else ''}><td>{escape(one.full_name)}<td>{one.scores['forecasts']}"
-        f"<td>{percentage(one.scores['wape'])}<td>{_signed(one.scores['bias'])}<td>{one.scores['brier']:.4f}"
-        f"<td>{one.scores['log_loss']:.4f}<td>{percentage(one.scores['covered'], 0)}"
+        _line(one.full_name, one.scores, "chosen" if one is proposed else "")
+        + (_line("deal by deal", own, "own") if (own := one.scores.get("deal_by_deal")) else "")
         for one in candidates
         if one.scores
     )
+    own = [one.full_name for one in candidates if one.scores.get("deal_by_deal")]
     untested = [
         f"{one.full_name} could not forecast every week tested." for one in candidates if not one.scores
     ]
     said = [f"{one.candidate} does not apply: {one.reason}." for one in record.answer.not_applicable]
+    if own:
+        said.insert(
+            0,
+            f"Every candidate is tested by its rates, which are what can be adopted. Deal by deal: the chances that"
+            f" {own[0]} gives each deal in dealtrace forecast --rates RECORD:{own[0]}.",
+        )
     notes = f"<p class=small>{escape(' '.join([*(untested if lines else []), *said]))}</p>"
     if not lines:
         return f"<section><h2>Test</h2><p>History is too short for a walk-forward test.</p>{notes}</section>"
     return (
         "<section><h2>Test on periods not fitted on</h2><div class=wide><table><tr><th>candidate<th>forecasts<th>WAPE"
         f"<th>bias<th>Brier<th>log loss<th>in the 80 % band{lines}</table></div>{notes}</section>"
+    )
+
+
+def _line(name: str, scores: dict[str, Any], kind: str) -> str:
+    return (
+        f"<tr{f' class={kind}' if kind else ''}><td>{escape(name)}<td>{scores['forecasts']}"
+        f"<td>{percentage(scores['wape'])}<td>{_signed(scores['bias'])}<td>{scores['brier']:.4f}"
+        f"<td>{scores['log_loss']:.4f}<td>{percentage(scores['covered'], 0)}"
     )
 
 

@@ -5,15 +5,19 @@ from html import escape
 from workers.recalibration.charts import Line, RateRow, calibration_plot, dwell_plot, lines_plot, rates_plot
 from workers.recalibration.record import CandidateBody, Record
 
+LEAST_TO_DRAW = 0.005
+"""Share of the actual that must have come with so many weeks left."""
+
 
 def weeks_figure(record: Record, beside: CandidateBody, proposed: CandidateBody, *, managers: bool) -> str:
     weeks = record.tested
     if len(weeks) < 2:
         return _figure("Forecast and actual by week", "", "Too few weeks could be tested to draw them.")
     name, other = proposed.full_name, beside.full_name
+    fans = [None if w.low is None or w.high is None else (w.low, w.high) for w in weeks]
     lines = [
         Line("actual", [w.actual for w in weeks], "solid", "disc"),
-        Line(f"F2, {name} (proposed)", [w.forecasts.get(name) for w in weeks], "dashed", "ring"),
+        Line(f"F2, {name} (proposed)", [w.forecasts.get(name) for w in weeks], "dashed", "ring", True, fans),
     ]
     if other != name:
         called = "in force" if beside.name == "current" else "textbook"
@@ -24,7 +28,7 @@ def weeks_figure(record: Record, beside: CandidateBody, proposed: CandidateBody,
     if with_f1:
         lines.append(Line("F1, managers", [w.f1 for w in weeks], "dashdot", "square"))
     said = "What the pipeline of each week end was forecast to bring in, fitted on what was known before, and what came."
-    notes = [said, "Deals still open count with their expectation."]
+    notes = [said, "Shaded: the 80 % band of the proposed. Deals still open count with their expectation."]
     if with_f1:
         had, all_deals = sum(w.f1_deals for w in weeks), sum(w.deals for w in weeks)
         notes.append(f"F1 sums what managers forecast, for {had / all_deals:.0%} of these deals.")
@@ -32,45 +36,46 @@ def weeks_figure(record: Record, beside: CandidateBody, proposed: CandidateBody,
         notes.append("F1 is left out of this copy.")
     else:
         notes.append("No manager's forecast was in force for these deals, so there is no F1.")
-    plot = lines_plot(
-        [f"{w.at:%y-%m-%d}" if len(weeks) > 52 else f"{w.at:%m-%d}" for w in weeks],
-        lines,
+    title, labels = (
         "Forecast and actual by week",
-        said,
-        "weeks",
+        [f"{w.at:%y-%m-%d}" if len(weeks) > 52 else f"{w.at:%m-%d}" for w in weeks],
     )
-    return _figure("Forecast and actual by week", plot, " ".join(notes))
+    plot = "".join(
+        f"<div class={kind}>{lines_plot(labels, lines, title, said, f'weeks-{kind}', width=width)}</div>"
+        for kind, width in (("roomy", 960), ("tight", 460))
+    )
+    return _figure(title, plot, " ".join(notes), kind="across")
 
 
 def errors_figure(record: Record, beside: CandidateBody, proposed: CandidateBody) -> str:
-    pair: list[tuple[CandidateBody, Line]] = []
-    for one, dash, kind in ((proposed, "dashed", "ring"), (beside, "dotted", "triangle")):
-        if one.scores and one not in [c for c, _ in pair]:
-            pair.append((one, Line(one.full_name, [], dash, kind)))  # type: ignore[arg-type]
-    left = {int(w): None for one, _ in pair for w in one.scores.get("by_weeks_left", {})}
-    if left:
-        title, weeks = "Error by weeks before close", sorted(left, reverse=True)
-        said = "WAPE of the weekly forecasts by whole weeks from the forecast to the end of its month."
-        lines = [
-            line._replace(values=[one.scores["by_weeks_left"].get(str(w)) for w in weeks])
-            for one, line in pair
-        ]
-        plot = lines_plot([str(w) for w in weeks], lines, title, said, "errors", percent=True)
-        return _figure(title, plot, said)
-    title = "Error of each weekly forecast"
-    tested = [w for w in record.tested if w.actual > 0]
-    if len(tested) < 2 or not pair:
-        return _figure(title, "", "Too few weeks could be tested to draw them.")
-    said = "F2 less the actual, as a share of it. Deals of this funnel have no expected close to count weeks towards."
-    lines = [
-        line._replace(
-            values=[
-                None if (f2 := w.forecasts.get(one.full_name)) is None else f2 / w.actual - 1 for w in tested
-            ]
-        )
-        for one, line in pair
+    title = "Error by weeks before close"
+    told = [(proposed.full_name, proposed.scores, "dashed", "ring")]
+    if own := proposed.scores.get("deal_by_deal"):
+        told.append((f"{proposed.full_name}, deal by deal", own, "solid", "disc"))
+    if beside is not proposed:
+        told.append((beside.full_name, beside.scores, "dotted", "triangle"))
+    errors = [
+        (name, {w["weeks"]: w for w in scores["by_weeks_left"]}, dash, kind)
+        for name, scores, dash, kind in told
+        if scores.get("by_weeks_left")
     ]
-    plot = lines_plot([f"{w.at:%m-%d}" for w in tested], lines, title, said, "errors", percent=True)
+    # So far before the close that next to nothing came of it, an error is a share of next to nothing.
+    weeks = sorted(
+        {w for _, of, _, _ in errors for w in of if of[w]["actual"] >= LEAST_TO_DRAW}, reverse=True
+    )
+    if len(weeks) < 2:
+        return _figure(title, "", "Too few weeks could be tested to draw them.")
+    lines = [
+        Line(name, [None if w not in of else of[w]["wape"] for w in weeks], dash, kind, kind == "ring")  # type: ignore[arg-type]
+        for name, of, dash, kind in errors
+    ]
+    said = "WAPE of the weekly forecasts, by whole weeks from the forecast to " + (
+        "the close of each deal. Nobody knew when a deal would close, and the quick are won more often: part of this"
+        " error is of that."
+        if record.answer.target == "T1"
+        else "the end of its month."
+    )
+    plot = lines_plot([str(w) for w in weeks], lines, title, said, "errors", percent=True, below="weeks left")
     return _figure(title, plot, said)
 
 

@@ -35,18 +35,23 @@ def at_a_glance(record: Record, proposed: CandidateBody, present: CandidateBody 
         more = [_forecasts(tested)]
         if was is not None:
             more.append(f"{against} {percentage(was)}")
+        for one in answer.candidates:
+            own = one.scores.get("deal_by_deal")
+            if own and own["forecasts"] == tested:
+                of = "" if one is proposed else f"{one.full_name} "
+                more.append(f"{of}deal by deal {percentage(own['wape'])}")
         if expected := proposed.scores.get("expected"):
             more.append(f"{percentage(expected, 0)} of the actual is expected of deals still open")
         tiles.append(("Error on periods it was not fitted on", percentage(error), "; ".join(more)))
     if gain is not None and not kept:
         low, high = gain[1:]
         sure = (
-            "no interval"
+            "percentage points, without an interval"
             if low is None or high is None
-            else f"90 % interval of the improvement {100 * low:.1f} to {100 * high:.1f}, over {_forecasts(compared)}"
+            else f"percentage points; 90 % interval {100 * low:.1f} to {100 * high:.1f}, over {_forecasts(compared)}"
         )
-        way = "Better by" if gain[0] >= 0 else "Worse by"
-        tiles.append((way, f"{abs(100 * gain[0]):.1f} percentage points", sure))
+        way = f"{'Better' if gain[0] >= 0 else 'Worse'} than {against} by"
+        tiles.append((way, f"{abs(100 * gain[0]):.1f} points", sure))
     held = proposed.scores.get("covered")
     if held is not None:
         tiles.append(

@@ -22,11 +22,13 @@ from domain.recalibration.rate_table import Current
 from domain.recalibration.rates import AGES, Rates
 from domain.recalibration.recalibrate import STANDARD, Recalibration, Result, recalibrate
 from domain.recalibration.sample import Sample
-from domain.recalibration.walk_forward import Walk, spread_of
+from domain.recalibration.walk_forward import Walk, bands, spread_of
+from domain.stream import rfc3339
 from infra.ids import new_id
 from infra.sessions import Session
 from infra.snapshot import one_snapshot
 from infra.verify import log_root
+from projections.engine.uncollected import uncollected
 from projections.rate_sets import AdoptedRateSet, rate_set_in_force
 from workers.recalibration.dwell import dwell
 from workers.recalibration.managers import forecast_match
@@ -77,7 +79,7 @@ def run_recalibration(
 
     Raises UnknownFunnel, NothingKnown.
     """
-    with one_snapshot(url, "dealtrace recalibration") as conn:
+    with uncollected(), one_snapshot(url, "dealtrace recalibration") as conn:
         progress("Reading histories", 0, 1)
         known = histories_of(conn, asked.funnel, asked.until)
         adopted = rate_set_in_force(conn, asked.funnel, asked.until, asked.until)
@@ -110,8 +112,8 @@ def run_recalibration(
         seed=asked.seed,
         replicates=asked.replicates,
         libraries={name: metadata.version(name) for name in ("dealtrace", "numpy", "scipy")},
-        spreads={name: _movement(found.walk, name, int(sample.won.sum())) for name in found.results},
-        tested=_tested(found.walk, list(found.results), managers, known.decimals),
+        spreads={name: _movement(found.walk, name, int(sample.won.sum())) for name in found.walk.chance},
+        tested=_tested(found.walk, found.decision.recommended, managers, asked.seed, known.decimals),
         dwell=dwell(sample),
     )
     if keep is not None:
@@ -125,7 +127,7 @@ def run_recalibration(
 def sample_of(known: Known, first: int | None = None) -> tuple[Sample, int]:
     """What estimators see, and the first instant of the look-back. Raises NothingKnown."""
     if not known.histories.deals:
-        raise NothingKnown(f"Nothing is known of the funnel {known.funnel} by {known.until.isoformat()}")
+        raise NothingKnown(f"Nothing is known of the funnel {known.funnel} by {rfc3339(known.until)}")
     if first is None:
         quarter = fiscal_quarter(known.until, known.tz, known.fiscal_year_start)
         for _ in range(LOOK_BACK_QUARTERS):
@@ -197,8 +199,17 @@ def _candidate(result: Result, stages: tuple[str, ...]) -> CandidateBody:
             for place, stage in enumerate(stages)
             for age in range(1 + by_age)
         ),
-        scores=msgspec.to_builtins(result.scores, str_keys=True) if result.scores else {},
+        scores=_scores(result),
     )
+
+
+def _scores(result: Result) -> dict[str, Any]:
+    """Scores of the rates; under `deal_by_deal` those of the estimator, where it tells deals of one stage apart."""
+    if result.scores is None:
+        return {}
+    scores: dict[str, Any] = msgspec.to_builtins(result.scores)
+    own = result.deal_by_deal
+    return scores | ({"deal_by_deal": msgspec.to_builtins(own)} if own else {})
 
 
 def _movement(walk: Walk, name: str, known: int) -> SharedMovement:
@@ -206,7 +217,9 @@ def _movement(walk: Walk, name: str, known: int) -> SharedMovement:
     return SharedMovement(spread.common, spread.team)
 
 
-def _tested(walk: Walk, names: list[str], managers: ForecastMatch, decimals: int) -> tuple[TestedWeek, ...]:
+def _tested(
+    walk: Walk, recommended: str, managers: ForecastMatch, seed: int, decimals: int
+) -> tuple[TestedWeek, ...]:
     """Per week the forecasts of those candidates that could forecast all of it, and the actual."""
     scale = 10.0**decimals
     tested = np.stack([walk.rows.at, walk.rows.deal, walk.rows.close_month], axis=1)
@@ -220,10 +233,15 @@ def _tested(walk: Walk, names: list[str], managers: ForecastMatch, decimals: int
         )
     )
     found = []
-    for at in np.unique(walk.rows.at).tolist():
+    weeks, week = np.unique(walk.rows.at, return_inverse=True)
+    fans = {
+        int(walk.rows.at[here[0]]): fan
+        for here, fan in bands(walk, recommended, ints(week), Random(seed))  # noqa: S311 -- no secret
+    }
+    for at in weeks.tolist():
         here = walk.rows.at == at
         amount = walk.rows.amount[here] / scale
-        said = {name: float((amount * walk.chance[name][here]).sum()) for name in names}
+        said = {name: float((amount * chance[here]).sum()) for name, chance in walk.chance.items()}
         forecast = [f1[key] for key in map(tuple, tested[here].tolist()) if key in f1] if f1 else []
         found.append(
             TestedWeek(
@@ -232,6 +250,8 @@ def _tested(walk: Walk, names: list[str], managers: ForecastMatch, decimals: int
                 forecasts={n: round(value, decimals) for n, value in said.items() if not np.isnan(value)},
                 f1=round(sum(forecast) / scale, decimals) if forecast else None,
                 f1_deals=len(forecast),
+                low=round(fans[at].p10 / scale, decimals) if at in fans else None,
+                high=round(fans[at].p90 / scale, decimals) if at in fans else None,
                 deals=int(here.sum()),
             )
         )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import pi, sin
 from random import Random
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ import numpy as np
 from domain.recalibration.columns import DAY, ints
 from domain.recalibration.histories import LOST, NO_MONTH, WON, Histories
 from domain.recalibration.labels import Target
-from domain.recalibration.landmarks import microseconds, week_ends
+from domain.recalibration.landmarks import Landmarks, microseconds, week_ends
+from domain.recalibration.matching import ForecastMatch
 from domain.recalibration.sample import Sample
 
 START = microseconds(datetime(2024, 1, 1, tzinfo=UTC))
@@ -61,6 +63,7 @@ class World:
 
     chances   per stage the daily chance of: going back, next stage, skipping one, winning, losing
     season    how much rarer moves are at week ends (0 none, 1 nothing moves)
+    quarterly how much the chance to win rises and falls over each 91 days, as a share
     drift     how much the chance to win has changed by the end of the history, as a share
     reopen    chance that a lost deal is reopened, in the first stage, a week later
     expiry    age in days at which a deal in stage 1 is lost (0 never)
@@ -72,6 +75,7 @@ class World:
         (0.02, 0.0, 0.0, 0.10, 0.05),
     )
     season: float = 0.0
+    quarterly: float = 0.0
     drift: float = 0.0
     reopen: float = 0.0
     expiry: int = 0
@@ -92,6 +96,12 @@ class World:
         rng = Random(seed)
         return {number: self._deal(rng, rng.random() * days, days) for number in range(deals)}
 
+    def said(self, rows: Landmarks, bias: Sequence[float], noise: float, seed: int) -> ForecastMatch:
+        """What managers forecast for rows: each knows the chances, has a bias (one per team), and guesses with noise."""
+        rng = np.random.default_rng(seed)
+        chance, own = np.array(self.win_chance())[rows.stage], 1 + np.array(bias)[rows.team]
+        return ForecastMatch(rows, rows.amount * chance * own * rng.normal(1, noise, len(rows)))
+
     def _deal(self, rng: Random, born: float, days: int) -> list[Version]:
         amount, stage, day, age = rng.randint(50, 500), 0, born, 0
         versions = [Version(day, stage, amount)]
@@ -102,7 +112,7 @@ class World:
             if int(day) % 7 >= 5 and rng.random() < self.season:
                 continue
             back, on, skip, win, lose = self.chances[stage]
-            win *= 1 + self.drift * day / days
+            win *= 1 + self.drift * day / days + self.quarterly * sin(2 * pi * day / 91)
             draw = rng.random()
             for chance, state in (
                 (back, stage - 1),

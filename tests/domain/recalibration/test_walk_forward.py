@@ -1,6 +1,6 @@
 """The walk-forward test, its scores, the decision and the evidence."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from random import Random
 
@@ -16,14 +16,15 @@ from domain.recalibration.forecast import forecast
 from domain.recalibration.histories import WON
 from domain.recalibration.labels import Target, month_bounds
 from domain.recalibration.landmark import Landmark
-from domain.recalibration.landmarks import microseconds, snapshot
+from domain.recalibration.landmarks import Landmarks, microseconds, snapshot
 from domain.recalibration.rate_table import Current
 from domain.recalibration.rates import Rates
 from domain.recalibration.recalibrate import STANDARD, Recalibration, recalibrate
-from domain.recalibration.scorecard import Scorecard
+from domain.recalibration.sample import Sample
+from domain.recalibration.scorecard import Scorecard, score
 from domain.recalibration.scores import bias, brier, calibration, log_loss, wape
 from domain.recalibration.survivor import Survivor
-from domain.recalibration.walk_forward import walk_forward
+from domain.recalibration.walk_forward import deal_by_deal, walk_forward
 from tests.domain.recalibration.builders import START, Version, World, histories_of, sample_of
 
 
@@ -73,6 +74,76 @@ def test_no_forecast_of_the_test_knows_what_came_after_its_fold_began() -> None:
         assert (walk.chance["landmark/1"][here] == fitted.probability(walk.rows.where(here))).all()
 
 
+def test_a_candidate_is_tested_by_the_rates_it_would_have_had_adopted_and_once_more_deal_by_deal() -> None:
+    histories = histories_of(World(expiry=25).simulate(800, 120, 3))
+    sample = sample_of(histories, 120)
+    periods = folds(START, sample.cutoff, Unit.MONTH, UTC)
+    walk = walk_forward(sample, (Survivor(), Landmark()), periods)
+    assert set(walk.chance) == {"survivor/2", deal_by_deal("survivor/2"), "landmark/1"}
+    for index in np.unique(walk.fold):
+        fitted = Survivor().fit(sample_of(histories, (periods[index].trained_until - START) / DAY))
+        assert fitted is not None
+        here = walk.fold == index
+        rows = walk.rows.where(here)
+        assert (walk.chance["survivor/2"][here] == fitted.rates.of(rows) / 1e6).all()
+        assert (walk.chance[deal_by_deal("survivor/2")][here] == fitted.probability(rows)).all()
+
+
+@dataclass(frozen=True)
+class Clairvoyant:
+    """Knows of each deal whether it will be won, and puts nothing of it into its rates."""
+
+    name: str = "clairvoyant/1"
+
+    def fit(self, sample: Sample, weight: np.ndarray | None = None) -> "Clairvoyant":
+        return self
+
+    @property
+    def rates(self) -> Rates:
+        return Rates.rounded(np.full((3, 1), 0.99))
+
+    def probability(self, rows: Landmarks) -> np.ndarray:
+        return self.won[rows.deal]
+
+    won: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+
+def test_who_forecasts_well_deal_by_deal_is_not_recommended_for_rates_that_do_not() -> None:
+    sample = sample_of(histories_of(World(expiry=25).simulate(1500, 150, 21)), 150)
+    wrong = Current(Rates.rounded(np.array([[0.9], [0.9], [0.9]])))
+    periods = folds(START, sample.cutoff, Unit.MONTH, UTC)
+    knows = Clairvoyant(won=sample.won.astype(float))
+    found = recalibrate(sample, (wrong, knows), periods, Random(1), replicates=30)
+    result = found.results["clairvoyant/1"]
+    assert result.scores is not None
+    assert result.deal_by_deal is not None
+    assert result.deal_by_deal.wape < 0.2 < result.scores.wape
+    assert result.deal_by_deal.improvement_low > 0
+    assert found.decision.recommended == "current"
+
+
+def test_errors_by_weeks_before_close_are_of_the_deals_that_closed_so_much_later() -> None:
+    sample = sample_of(histories_of(World().simulate(800, 120, 3)), 120)
+    walk = walk_forward(sample, (Landmark(),), folds(START, sample.cutoff, Unit.MONTH, UTC))
+    state, since = sample.histories.final(sample.cutoff)
+    closes = np.where(state < 0, since, -1)[walk.rows.deal]
+    assert (walk.weeks_left == np.where(closes < 0, -1, (closes - walk.rows.at) // (7 * DAY))).all()
+    card = score(walk, "landmark/1", Random(1), 5)["landmark/1"]
+    chance, value = walk.chance["landmark/1"], walk.rows.amount
+    for left in card.by_weeks_left:
+        here = walk.weeks_left == left.weeks
+        came = (value * walk.outcome)[here].sum()
+        assert left.actual == pytest.approx(came / (value * walk.outcome)[closes >= 0].sum())
+        weekly = [
+            abs((value * (chance - walk.outcome))[here & (walk.rows.at == at)].sum())
+            for at in np.unique(walk.rows.at)
+        ]
+        assert left.wape == (pytest.approx(sum(weekly) / came) if came else None)
+        assert left.bias == (
+            pytest.approx((value * (chance - walk.outcome))[here].sum() / came) if came else None
+        )
+
+
 def test_scores_are_what_their_formulas_say() -> None:
     forecast_, actual = np.array([10.0, 30.0]), np.array([20.0, 20.0])
     assert wape(forecast_, actual) == pytest.approx(0.5)
@@ -119,7 +190,7 @@ def test_intervals_hold_their_rates(recalibrated: Recalibration) -> None:
         ].mean() > 0.7
 
 
-CARD = Scorecard(8, 0.2, 0.1, 0.2, 0.5, (), 0.8, None, None, None, {})
+CARD = Scorecard(8, 0.2, 0.1, 0.2, 0.5, (), 0.8, None, None, None, ())
 
 
 def test_an_improvement_that_may_be_chance_replaces_nothing() -> None:

@@ -47,7 +47,8 @@ class _Drawings(HTMLParser):
 
 def test_every_figure_has_a_title_and_says_what_it_shows(record: Record) -> None:
     found = _Drawings(report(record))
-    assert len(found.named) == found.figures == 5
+    assert found.figures == 5
+    assert len(found.named) == 6  # that by week is there for wide and for narrow windows
     for names in found.named:
         assert len(names) == 2
         assert all(found.words[name] for name in names)
@@ -93,6 +94,32 @@ def test_too_few_weekly_forecasts_are_not_compared(record: Record) -> None:
     assert "because no rates are in force" in page
     assert "Better by" not in page
     assert "percentage points" not in page.partition("<div class=plots>")[0].partition("class=reason")[0]
+
+
+def test_it_tells_what_adopting_would_do_from_forecasts_deal_by_deal(record: Record) -> None:
+    scores = record.answer.candidate("survivor/2").scores
+    assert scores["wape"] != scores["deal_by_deal"]["wape"]
+    page = report(record)
+    assert f"deal by deal {scores['deal_by_deal']['wape']:.1%}" in page
+    assert f"off by {scores['wape']:.1%} of what came in" in page
+    assert "Every candidate is tested by its rates" in page
+
+
+def test_every_week_has_the_band_of_the_proposed_around_it(record: Record) -> None:
+    for week in record.tested:
+        assert week.low is not None
+        assert week.high is not None
+        assert week.low < week.forecasts["survivor/2"] < week.high
+    assert report(record).count('class="band"') == 2  # in the wide plot and in the narrow one
+
+
+def test_the_error_is_drawn_by_weeks_before_close(record: Record) -> None:
+    left = record.answer.candidate("survivor/2").scores["by_weeks_left"]
+    assert [one["weeks"] for one in left] == sorted(one["weeks"] for one in left)
+    assert sum(one["actual"] for one in left) == pytest.approx(1)
+    page = report(record)
+    assert "Error by weeks before close" in page
+    assert "to the close of each deal" in page
 
 
 def test_what_managers_forecast_is_drawn_only_for_those_who_may_see_it(record: Record) -> None:
