@@ -37,6 +37,7 @@ from projections.dwell_alerts import OverdueDeal, overdue_deals
 from projections.filters import Filters
 from projections.hygiene import StaleDeal
 from projections.pipeline import DealInState, StateFlow, States
+from projections.playbook import require_known
 from projections.process import DealChecklist
 from projections.win_rate_weeks import Curve, WinRateAlert, WinRateWeeks
 from projections.win_rates import DealWinRate
@@ -111,12 +112,17 @@ class StateDeals(msgspec.Struct, frozen=True):
     found: int
     deals: list[DealInState]
     next_cursor: str | None
+    formula: str = pipeline.FORMULA
 
 
 def state_deals(conn: Connection, params: p.StateDealsParams) -> StateDeals:
-    """The deals behind the states, with what their checklists still want; page by page."""
+    """The deals behind the states, with what their checklists still want; page by page.
+
+    Raises UnknownFunnel or UnknownStage.
+    """
     place = place_of(params, tuple[datetime, datetime, UUID])
     at = _at(conn, params, place)
+    require_known(conn, params.funnel, params.stage)
     position, every = pipeline.open_deals(conn, params.funnel, **at)
     found = [d for d in every if params.stage in (None, d.stage) and params.state in (None, d.state)]
     rest = beyond(found, params, lambda d: (d.entered_at, d.deal_id), place and place[1:])
@@ -148,8 +154,14 @@ def dwell_alerts(conn: Connection, params: p.DwellAlertsParams) -> DwellAlerts:
     """Deals that stay in their stage longer than its norm, page by page."""
     place = place_of(params, tuple[datetime, datetime, UUID])
     at = _at(conn, params, place)
-    position, found = overdue_deals(conn, params.funnel, **at, full=params.alerts == "all")
-    rest = beyond(found, params, lambda d: (d.entered_at, d.deal_id), place and place[1:])
+    position, found, rest = overdue_deals(
+        conn,
+        params.funnel,
+        **at,
+        full=params.alerts == "all",
+        after=place and place[1:],
+        limit=params.limit + 1,
+    )
     page, cursor = page_of(rest, params, lambda d: (at["as_of"], d.entered_at, d.deal_id))
     names = pipeline.names_of(conn, [d.deal_id for d in page])
     return DwellAlerts(
@@ -158,7 +170,7 @@ def dwell_alerts(conn: Connection, params: p.DwellAlertsParams) -> DwellAlerts:
         params.known_at,
         position,
         "dwell_alert/1",
-        len(found),
+        found,
         [msgspec.structs.replace(d, name=names.get(d.deal_id)) for d in page],
         cursor,
     )
@@ -181,6 +193,7 @@ class StaleDeals(msgspec.Struct, frozen=True):
     found: int
     deals: list[StaleDeal]
     next_cursor: str | None
+    formula: str = hygiene.FORMULA
 
 
 def stale(conn: Connection, params: p.StaleParams) -> StaleDeals:
@@ -221,7 +234,10 @@ def deal_contacts(conn: Connection, params: p.DealAtParams) -> DealContacts:
 
 
 def deal_team(conn: Connection, params: p.DealAtParams) -> DealTeam:
-    """Who works on a deal beside its owner, from which department, and since when. Raises UnknownDeal."""
+    """Who works on a deal beside its owner, from which department, and since when.
+
+    Raises UnknownDeal.
+    """
     return deal_teams.deal_team(conn, params.deal_id, as_of=moment_of(conn, params), known_at=params.known_at)
 
 
@@ -255,7 +271,10 @@ def account(conn: Connection, params: p.OneAccount) -> AccountDetails:
 
 
 def attitudes(conn: Connection, params: p.AccountAtParams) -> Attitudes:
-    """How the people of an account have stood to us overall, change by change. Raises UnknownAccount."""
+    """How the people of an account have stood to us overall, change by change.
+
+    Raises UnknownAccount.
+    """
     return overall.attitudes(conn, params.account_id, as_of=moment_of(conn, params), known_at=params.known_at)
 
 
@@ -314,4 +333,8 @@ def playbook(conn: Connection, params: NoParams) -> Rules:  # noqa: ARG001 -- as
 def _at(conn: Connection, params: p.FunnelAtParams, place: tuple[Any, ...] | None = None) -> dict[str, Any]:
     """The moment by both clocks and the filters; later pages show the moment of the first."""
     as_of = place[0] if place else moment_of(conn, params)
-    return {"as_of": as_of, "known_at": params.known_at, "filters": filters_of(params)}
+    return {
+        "as_of": as_of,
+        "known_at": params.known_at,
+        "filters": filters_of(conn, params, as_of, params.known_at),
+    }

@@ -4,12 +4,13 @@ A visit runs from entering a stage to leaving it. Every duration here is a whole
 showing days is left to whoever renders the figures.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from fractions import Fraction
 from math import prod
 
 import msgspec
+import numpy as np
 
 
 class DwellSummary(msgspec.Struct, frozen=True):
@@ -100,23 +101,20 @@ class KaplanMeier:
 
         Raises ValueError for a negative one.
         """
-        self._durations = sorted(completed)
-        ages = sorted(open_ages)
-        if any(values and values[0] < 0 for values in (self._durations, ages)):
+        self._durations, ages = (np.sort(np.asarray(values, np.int64)) for values in (completed, open_ages))
+        if any(values.size and values[0] < 0 for values in (self._durations, ages)):
             raise ValueError("a visit cannot last less than nothing: a duration or an age is negative")
-        self._run_first: list[int] = []  # index of the first event of a run
-        self._at_risk: list[int] = []  # visits neither completed nor censored when the run begins
-        self._survival: list[float] = []  # share still there when the run begins
-        total, first, survival = len(self._durations) + len(ages), 0, 1.0
-        ends = [bisect_right(self._durations, age) for age in ages] + [len(self._durations)]
-        for censored, end in enumerate(ends):
-            if end > first:
-                at_risk = total - first - censored
-                self._run_first.append(first)
-                self._at_risk.append(at_risk)
-                self._survival.append(survival)
-                survival *= (at_risk - (end - first)) / at_risk
-                first = end
+        completed_by = np.searchsorted(self._durations, ages, side="right")  # at each censoring
+        ends = np.append(completed_by, len(self._durations))
+        firsts = np.append(0, completed_by)
+        runs = np.flatnonzero(ends > firsts)
+        at_risk = len(self._durations) + len(ages) - firsts[runs] - runs
+        left = at_risk - (ends - firsts)[runs]
+        # Of each run the index of its first event, and when it begins how many visits are neither completed nor
+        # censored, and the share that is still there.
+        self._run_first: list[int] = firsts[runs].tolist()
+        self._at_risk: list[int] = at_risk.tolist()
+        self._survival: list[float] = [1.0, *np.cumprod(left / at_risk).tolist()]
 
     @property
     def median(self) -> int | None:
@@ -130,7 +128,7 @@ class KaplanMeier:
 
     def survival(self, t: int) -> float:
         """Estimated share of visits, 0 to 1, that last longer than `t` microseconds."""
-        return self._after(bisect_right(self._durations, t))
+        return self._after(int(np.searchsorted(self._durations, t, side="right")))
 
     def percentile_of(self, age: int) -> float:
         """Estimated share of visits, 0 to 1, that are over by the age of `age` microseconds."""
@@ -139,7 +137,7 @@ class KaplanMeier:
     def _reached(self, share: Fraction) -> int | None:
         passed = range(1, len(self._durations) + 1)
         index = bisect_left(passed, True, key=lambda events: self._at_most(events, share))
-        return self._durations[index] if index < len(passed) else None
+        return int(self._durations[index]) if index < len(passed) else None
 
     def _after(self, events: int) -> float:
         if events == 0:

@@ -81,6 +81,10 @@ ENOUGH_VISITS = 10
 """With fewer completed visits their mean says little, and the stage's `stall_after_days` is the norm."""
 
 
+SHARE_PLACES = 4
+"""Shares are rounded half-even to so many places."""
+
+
 class Norm(msgspec.Struct, frozen=True):
     """How long visits of one funnel, stage and grade group are expected to last.
 
@@ -98,7 +102,7 @@ class Norm(msgspec.Struct, frozen=True):
 class DwellAlert(msgspec.Struct, frozen=True):
     """An open visit that lasts longer than its norm; microseconds.
 
-    `kaplan_meier_percentile` is the estimated share of visits, 0 to 1, that are over by this age. `in_default`
+    `kaplan_meier_percentile` is the estimated share of visits, 0 to 1 in 4 places, that are over by this age. `in_default`
     says whether the alert is in the default list; the full list holds every alert.
     """
 
@@ -129,6 +133,15 @@ def norm_of(completed: Sequence[int], open_ages: Sequence[int], stall_after_days
     )
 
 
+def alert_after(norm: Norm, *, default: bool) -> int | None:
+    """The age in microseconds beyond which there is an alert, of the default list or any; None where there never is."""
+    if not default:
+        return norm.norm
+    if norm.kaplan_meier_p75 is None:
+        return norm.norm if norm.source == "stall_after_days" else None
+    return max(norm.norm, norm.kaplan_meier_p75)
+
+
 def dwell_alert(age: int, norm: Norm) -> DwellAlert | None:
     """The alert on an open visit of this age, or None while it is within its norm.
 
@@ -144,7 +157,7 @@ def dwell_alert(age: int, norm: Norm) -> DwellAlert | None:
         norm=norm.norm,
         norm_source=norm.source,
         visits=norm.visits,
-        kaplan_meier_percentile=norm.kaplan_meier.percentile_of(age),
+        kaplan_meier_percentile=round(norm.kaplan_meier.percentile_of(age), SHARE_PLACES),
         kaplan_meier_p75=p75,
         in_default=norm.source == "stall_after_days" if p75 is None else age > p75,
     )
@@ -155,7 +168,6 @@ def dwell_alert(age: int, norm: Norm) -> DwellAlert | None:
 DEFAULT_WINDOW_WEEKS = 11
 """The example of the source: a cycle of nine weeks looks back eleven."""
 ENOUGH_WINS = 5
-SHARE_PLACES = 4
 
 
 class Window(msgspec.Struct, frozen=True):

@@ -26,8 +26,27 @@ Switched = psycopg.errors.SerializationFailure
 READERS = 4
 MAX_WAITING = 512
 STATEMENT_SECONDS = 20
+_PLANS = {
+    # A plan for any moment is the wrong one: how many rows lie behind a moment depends on how long ago that is.
+    "plan_cache_mode": "force_custom_plan",
+    # Compiling would take longer than any of these queries does.
+    "jit": "off",
+    # So that what is sorted and grouped at a hundred thousand deals stays in memory; a few of these at a time.
+    "work_mem": "32MB",
+}
 PATIENCE = 5.0
 """Seconds for which a query waits for a reader; whoever asked would hardly wait for more."""
+
+
+def open_reader(url: str) -> Session:
+    """A session for queries: read-only transactions of one snapshot each, limited, and planned for what they ask.
+
+    Raises psycopg.OperationalError.
+    """
+    session = Session.open(url, "dealtrace query", statement_timeout=f"{STATEMENT_SECONDS}s", **_PLANS)
+    session.read_only = True
+    session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    return session
 
 
 class Readers:
@@ -103,9 +122,7 @@ class Readers:
             return conn, False
         if conn is not None:
             self._open.discard(conn)
-        conn = Session.open(self._url, "dealtrace query", statement_timeout=f"{STATEMENT_SECONDS}s")
-        conn.read_only = True
-        conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        conn = open_reader(self._url)
         self._own.conn = conn
         self._open.add(conn)
         return conn, True

@@ -12,12 +12,12 @@ from projections.filters import Filters
 from projections.playbook import MACRO_STAGES, funnels_at, stages_at
 
 _COUNTED = sql.SQL("stage, account_id, amount_thousandths")
-_CELLS = sql.SQL(
-    "SELECT account_id, stage, count(*)::int AS deals, sum(amount_thousandths) AS amount FROM ({}) r"
-    " GROUP BY account_id, stage"
+_STAGES = sql.SQL(
+    "SELECT stage, count(*) AS deals, sum(amount_thousandths) AS amount FROM {} r GROUP BY stage"
 )
-"""Of each customer in each stage, and of nobody in each stage. Few counters, and no sort where an index has the order."""
-_STAGES = sql.SQL("SELECT stage, sum(deals), count(account_id), sum(amount) FROM {} GROUP BY stage")
+_CUSTOMERS = sql.SQL(
+    "SELECT stage, count(account_id) AS customers FROM (SELECT DISTINCT stage, account_id FROM {} r) c GROUP BY stage"
+)
 
 
 class OpenDeals:
@@ -28,7 +28,7 @@ class OpenDeals:
     """
 
     def __init__(
-        self, states: sql.Identifier, filters: Filters, *, one_funnel: bool, with_known_at: bool
+        self, states: sql.Composable, filters: Filters, *, one_funnel: bool, with_known_at: bool
     ) -> None:
         then = sql.SQL("status = 'open' AND occurred_at <= %(as_of)s") + filters.where("s")
         followed = sql.SQL("next_occurred_at > %(as_of)s")
@@ -52,18 +52,21 @@ class OpenDeals:
             self._last, self._followed, columns=_COUNTED
         )
         return sql.SQL(
-            "WITH cells AS MATERIALIZED ({}) SELECT s.*, (SELECT count(DISTINCT account_id) FROM cells) FROM ({}) s"
-        ).format(_CELLS.format(rows), _STAGES.format(sql.SQL("cells")))
+            "WITH rows AS MATERIALIZED ({}) SELECT stage, deals, customers, amount,"
+            " (SELECT count(*) FROM (SELECT DISTINCT account_id FROM rows WHERE account_id IS NOT NULL) c)"
+            " FROM ({}) s JOIN ({}) c USING (stage)"
+        ).format(rows, _STAGES.format(sql.SQL("rows")), _CUSTOMERS.format(sql.SQL("rows")))
 
     def counts_of_last_rows(self) -> sql.Composed:
         """The same of the first kind of rows alone; no rows when there are any of the second kind.
 
-        Near the present there are none, and these are two passes over an index alone, in the order of the customers.
+        Near the present there are none, and these are two passes over indexes alone, each in the order of the customers.
         """
-        rows = sql.SQL("SELECT {} {} AND NOT ({})").format(_COUNTED, self._last, self.followed())
-        return sql.SQL("SELECT s.*, (SELECT count(DISTINCT account_id) FROM ({}) r) FROM ({}) s").format(
-            rows, _STAGES.format(sql.SQL("({}) c").format(_CELLS.format(rows)))
-        )
+        rows = self._last + sql.SQL(" AND NOT ({})").format(self.followed())
+        return sql.SQL(
+            "SELECT s.*, (SELECT count(DISTINCT account_id) {rows}) FROM (SELECT stage, count(*),"
+            " count(DISTINCT account_id), sum(amount_thousandths) {rows} GROUP BY stage) s"
+        ).format(rows=rows)
 
     def followed(self) -> sql.Composed:
         """Whether there are rows of the second kind."""

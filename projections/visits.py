@@ -23,8 +23,10 @@ from domain.deal import (
 )
 from domain.dwell import DwellSummary, summarise
 from domain.event import Recorded
+from projections.clocks import in_force, position_of
 from projections.engine.description import Out, Projection, Table, topics
 from projections.filters import NO_FILTERS, Filters
+from projections.funnel import PROJECTION as FUNNEL
 from projections.playbook import stages_at
 
 Left = Literal["advance", "regress", "won", "lost", "abandoned", "voided", "merged"]
@@ -245,14 +247,14 @@ def dwell(
 ) -> Dwell:
     """Visits completed by T, and visits open at T with their ages then, both as known at K (None: today).
 
-    The filter on the owner takes the owner at leaving, and at T for open visits. Raises UnknownFunnel.
+    The filters on owner and grade take those at leaving, and at T for open visits. Raises UnknownFunnel.
     """
     parameters = {**filters.parameters(), "funnel": funnel, "as_of": as_of, "known_at": known_at}
     query = sql.SQL(
         "SELECT {position}, v.stage, v.completed, v.durations FROM (SELECT 1) one LEFT JOIN"
         " (({completed}) UNION ALL ({open_visits})) v ON true"
     ).format(
-        position=PROJECTION.position,
+        position=position_of(PROJECTION, FUNNEL),
         completed=_completed(filters, known_at),
         open_visits=_open(filters, known_at),
     )
@@ -297,7 +299,7 @@ def _open(filters: Filters, known_at: datetime | None) -> sql.Composed:
         known=sql.SQL(" AND entered_known_at <= %(known_at)s" if known_at else ""),
         lasts=sql.SQL(f"{lasts} OR left_known_at > %(known_at)s" if known_at else lasts),
         counts=_counts(known_at),
-        filters=filters.where("v", instead={"owner": _owner_at(known_at)}),
+        filters=filters.where("v", instead={"owner": _owner_at(known_at), "grade": _grade_at(known_at)}),
     )
 
 
@@ -319,6 +321,13 @@ def _owner_at(known_at: datetime | None) -> sql.Composed:
     ).format(
         owners=PROJECTION.view("visit_owners"),
         known=sql.SQL(" AND o.known_at <= %(known_at)s" if known_at else ""),
+    )
+
+
+def _grade_at(known_at: datetime | None) -> sql.Composed:
+    """The grade of the visit's deal at (T, K)."""
+    return sql.SQL("(SELECT s.grade FROM {states} s WHERE s.deal_id = v.deal_id AND {then})").format(
+        states=FUNNEL.view("deal_states"), then=in_force("s", known_at)
     )
 
 

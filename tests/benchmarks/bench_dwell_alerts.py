@@ -4,12 +4,11 @@ from typing import Any
 
 import psycopg
 
-from infra.migrations import migrate
-from infra.postgres import Server, scratch_database
+from infra.postgres import Server
 from projections.dwell_alerts import overdue_deals
-from projections.engine.rebuilding import rebuild
-from tests.benchmarks import history, selling
-from tests.benchmarks.pairs import console, percentiles, times
+from tests.benchmarks import selling
+from tests.benchmarks.asking import asking, tell
+from tests.benchmarks.pairs import console
 
 _RAW = """
 WITH moves AS (
@@ -31,25 +30,26 @@ WHERE topic NOT IN ('deal.won', 'deal.lost') AND left_at IS NULL AND %(at)s - at
 
 def run(server: Server, scale: float) -> None:
     """Print p50 and p99 of each."""
-    deals = int(100_000 * scale)
-    with scratch_database(server) as database:
-        migrate(database.owner_url)
-        history.write(database.owner_url, selling.rows(deals))
-        rebuild(database.app_url)
-        with psycopg.connect(database.owner_url, autocommit=True) as conn:
-            conn.execute("VACUUM (ANALYZE)")
-        with psycopg.connect(database.app_url, autocommit=True) as conn:
-            found = len(overdue_deals(conn, "tas_plus", as_of=selling.END, full=True)[1])
-            assert found == _raw(conn), "the peer says the same"
-            console.print(
-                f"dwell alerts of {deals:,} open deals: {found:,} stay longer than the norm of their stage"
-            )
-            figures = {
-                "the default list": times(lambda: overdue_deals(conn, "tas_plus", as_of=selling.END), 20),
-                "SQL over the raw log": times(lambda: _raw(conn), 3),
-            }
-    for name, seconds in figures.items():
-        console.print(f"  {name:<22} {percentiles(seconds)}")
+    deals, now = int(100_000 * scale), selling.END
+    with asking(server, selling.rows(deals), "funnel", "visits", "playbook") as session:
+        found = overdue_deals(session, "tas_plus", as_of=now, full=True, limit=0)[1]
+        assert found == _raw(session), "the peer says the same"
+        console.print(
+            f"dwell alerts of {deals:,} open deals: {found:,} stay longer than the norm of their stage"
+        )
+        tell(
+            session,
+            "the default list, a page",
+            lambda conn: overdue_deals(conn, "tas_plus", as_of=now, limit=50),
+            50,
+        )
+        tell(
+            session,
+            "all alerts, a page",
+            lambda conn: overdue_deals(conn, "tas_plus", as_of=now, full=True, limit=50),
+            50,
+        )
+        tell(session, "SQL over the raw log", _raw, 1)
     console.print("no aim was set\n")
 
 

@@ -2,6 +2,8 @@
 
 import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -26,7 +28,7 @@ from projections.engine.running import run_to_head
 from projections.forecast_rows import horizon, then
 from projections.what_if import Tried, TriedRates, what_if
 from tests.benchmarks import history
-from tests.benchmarks.pairs import console, interleaved, percentiles, report
+from tests.benchmarks.pairs import console, interleaved, peak_megabytes, percentiles, report
 from tests.benchmarks.stock import Deals, stock_application
 from workers.replay.running import Asked, run_replay
 
@@ -49,6 +51,7 @@ def run(server: Server, scale: float) -> None:
             pairs = interleaved(lambda w=wanted: _fold(ours.app_url, events, w), read, rounds=3)  # type: ignore[misc]
             report(title, "events/s", "the library, reading and decoding alone", pairs, aim)
         _print_processes(ours.app_url, events)
+        _print_memory(ours.app_url, events)
         _print_what_if(ours.app_url)
 
 
@@ -104,6 +107,22 @@ def _print_processes(app_url: str, events: int) -> None:
             )
     console.print(table)
     console.print("the same digests in every run\n" if len(digests) == 1 else "DIGESTS DIFFER\n")
+
+
+def _print_memory(app_url: str, events: int) -> None:
+    """What a process of a replay holds at most, at a quarter of the log and at all of it."""
+    found = []
+    for upto in (events // 4, events):
+        measured = f"from {__name__} import measure; measure({app_url!r}, {upto})"
+        done = subprocess.run([sys.executable, "-c", measured], stdout=subprocess.PIPE, check=True)
+        found.append(f"{float(done.stdout):,.0f} MB for {upto:,} events")
+    console.print(f"one process folding all projections holds at most {' and '.join(found)}\n")
+
+
+def measure(app_url: str, events: int) -> None:
+    """Print the peak resident memory of a replay in this process, in MB."""
+    run_replay(app_url, Asked(events, processes=1))
+    print(peak_megabytes())
 
 
 def _print_what_if(app_url: str) -> None:

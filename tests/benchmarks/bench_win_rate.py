@@ -5,13 +5,12 @@ from uuid import UUID
 
 import psycopg
 
-from infra.migrations import migrate
-from infra.postgres import Server, scratch_database
-from projections.engine.rebuilding import rebuild
+from infra.postgres import Server
 from projections.filters import Filters
 from projections.win_rate_weeks import curve, weekly
-from tests.benchmarks import history, selling
-from tests.benchmarks.pairs import console, percentiles, times
+from tests.benchmarks import selling
+from tests.benchmarks.asking import asking, tell
+from tests.benchmarks.pairs import console
 
 WEEKS = 52
 _RAW = """
@@ -35,31 +34,25 @@ FROM deals WHERE ours AND NOT closed"""
 
 def run(server: Server, scale: float) -> None:
     """Print p50 and p99 of each."""
-    deals = int(5_000 * scale)
-    with scratch_database(server) as database:
-        migrate(database.owner_url)
-        history.write(database.owner_url, selling.rows(deals * 4, compared=deals))
-        rebuild(database.app_url)
-        with psycopg.connect(database.owner_url, autocommit=True) as conn:
-            conn.execute("VACUUM (ANALYZE)")
-        with psycopg.connect(database.app_url, autocommit=True) as conn:
-            one = _some_deal(conn)
-            team = Filters(region=selling.COMPARED)
-            told = weekly(conn, "tas_plus", as_of=selling.END, filters=team, weeks=WEEKS).weeks[-1]
-            assert (told.deals, told.mean) == _raw(conn), "the peer says the same"
-            console.print(
-                f"win rates of {deals:,} deals, {told.with_number:,} of them with a number at the end"
-            )
-            figures = {
-                "curve of one deal": times(lambda: curve(conn, one, as_of=selling.END), 300),
-                f"team, {WEEKS} weeks": times(
-                    lambda: weekly(conn, "tas_plus", as_of=selling.END, filters=team, weeks=WEEKS), 50
-                ),
-                "SQL over the raw log, one week": times(lambda: _raw(conn), 3),
-            }
-    for name, seconds in figures.items():
-        console.print(f"  {name:<30} {percentiles(seconds)}")
-    console.print("aim: one deal under 10 ms, the team under 300 ms\n")
+    deals, now = int(5_000 * scale), selling.END
+    team = Filters(region=selling.COMPARED)
+    with asking(
+        server, selling.rows(deals * 4, compared=deals), "funnel", "win_rates", "playbook"
+    ) as session:
+        one = _some_deal(session)
+        told = weekly(session, "tas_plus", as_of=now, filters=team, weeks=WEEKS).weeks[-1]
+        assert (told.deals, told.mean) == _raw(session), "the peer says the same"
+        console.print(f"win rates of {deals:,} deals, {told.with_number:,} of them with a number at the end")
+        tell(session, "curve of one deal", lambda conn: curve(conn, one, as_of=now), 300, "10 ms")
+        tell(
+            session,
+            f"team, {WEEKS} weeks",
+            lambda conn: weekly(conn, "tas_plus", as_of=now, filters=team, weeks=WEEKS),
+            100,
+            "300 ms",
+        )
+        tell(session, "SQL over the raw log, one week", _raw, 1)
+    console.print()
 
 
 def _raw(conn: psycopg.Connection[Any]) -> tuple[Any, ...]:

@@ -1,8 +1,10 @@
 """Measuring two ways of doing the same work, in turn, and the ratio pair by pair."""
 
+import re
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
@@ -40,6 +42,16 @@ def report(title: str, unit: str, peer_is: str, pairs: Pairs, aim: str) -> None:
     table.add_row("ratio", f"{pairs.ratio:,.2f}x", "", "", style="bold")
     console.print(table)
     console.print(f"aim: {aim}\n")
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has held since it was started.
+
+    What getrusage says begins with what its parent held.
+    """
+    status = Path("/proc/self/status").read_text()
+    (peak,) = re.findall(r"VmHWM:\s*([0-9]+) kB", status)
+    return int(peak) / 1024
 
 
 def percentiles(seconds: list[float]) -> str:

@@ -23,7 +23,7 @@ DO $$ DECLARE one record; BEGIN
   END LOOP;
 END $$;
 TRUNCATE projection.checkpoints, projection.parked, projection.rebuilds, projection.rebuild_ranges, projection.versions,
-  projection.switches, dealtrace.events;
+  dealtrace.switches, dealtrace.events;
 UPDATE dealtrace.log_head SET position = 0, recorded_at = '2000-01-01Z', epoch = 1;
 """
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID, uuid5
 
 import pytest
@@ -16,6 +16,7 @@ from domain.event import Recorded
 from domain.money import plain
 from domain.playbook import MacroStage
 from domain.registry import evolve
+from projections.engine.knowledge import Knowledge, known_by
 from projections.engine.running import run_to_head
 from projections.filters import Filters
 from projections.funnel import cell, rollup, snapshot
@@ -29,15 +30,16 @@ from tests.strategies import ACCOUNTS, MACRO, OWNERS, REGIONS, STAGES, START, hi
 macro_of: dict[str, MacroStage] = {**dict(zip(STAGES, MACRO, strict=True)), "after": "delivery_and_payment"}  # type: ignore[arg-type]
 some_filters = st.builds(
     Filters, owner=st.sampled_from(OWNERS), account_id=st.sampled_from(ACCOUNTS), region=st.sampled_from(REGIONS)
-)  # fmt: skip
+) | st.builds(Filters, owners=st.frozensets(st.sampled_from([o for o in OWNERS if o])))  # fmt: skip
 QUESTIONS = 8  # asked of each log
 few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def questions(log: list[Recorded]) -> st.SearchStrategy[tuple[datetime, datetime | None, Filters]]:
-    """T, K and filters, around the moments at which answers change."""
+def questions(log: list[Recorded]) -> st.SearchStrategy[tuple[datetime, datetime | None, Knowledge, Filters]]:
+    """T, K, whose knowledge K is about, and filters, around the moments at which answers change."""
     filters = st.just(Filters()) | some_filters
-    return st.tuples(moments_of(log), st.none() | moments_of(log), filters)
+    knowledges = st.sampled_from(get_args(Knowledge))
+    return st.tuples(moments_of(log), st.none() | moments_of(log), knowledges, filters)
 
 
 class Then:
@@ -70,16 +72,20 @@ class Then:
     def passes(self, f: Filters, owner: str | None) -> bool:
         return (
             f.owner in (None, owner)
+            and (f.owners is None or owner in f.owners)
             and f.account_id in (None, self.opened.account_id)
             and f.region in (None, self.opened.region)
         )
 
 
-def deals_then(log: list[Recorded], as_of: datetime, known_at: datetime | None) -> dict[UUID, Then]:
+def deals_then(
+    log: list[Recorded], as_of: datetime, known_at: datetime | None, knowledge: Knowledge
+) -> dict[UUID, Then]:
     selected: dict[UUID, list[Recorded]] = {}
     for e in log:
         of_a_deal_state = e.topic.startswith("deal.") and e.event.GROUP is not None
-        if of_a_deal_state and e.meta.occurred_at <= as_of and (known_at is None or e.known_at <= known_at):
+        known = e.recorded_at if knowledge == "witnessed" else e.known_at
+        if of_a_deal_state and e.meta.occurred_at <= as_of and (known_at is None or known <= known_at):
             selected.setdefault(e.stream_id, []).append(e)
     return {deal: then for deal, events in selected.items() if (then := Then(events)).counts}
 
@@ -103,14 +109,19 @@ def test_a_snapshot_is_filter_then_fold(
 
 
 def assert_figures(
-    playground: Playground, log: list[Recorded], as_of: datetime, known_at: datetime | None, filters: Filters
+    playground: Playground,
+    log: list[Recorded],
+    as_of: datetime,
+    known_at: datetime | None,
+    knowledge: Knowledge,
+    filters: Filters,
 ) -> None:
     found = {
         deal: t
-        for deal, t in deals_then(log, as_of, known_at).items()
+        for deal, t in deals_then(log, as_of, known_at, knowledge).items()
         if t.open and t.deal and t.passes(filters, t.deal.owner)
     }
-    with playground.connected() as conn:
+    with playground.connected() as conn, known_by(conn, knowledge):
         shown = snapshot(conn, "sales", as_of=as_of, known_at=known_at, filters=filters)
         rolled = rollup(conn, as_of=as_of, known_at=known_at, filters=filters)
         pages = paged(conn, as_of, known_at, filters)
@@ -167,11 +178,16 @@ def test_dwell_is_filter_then_fold(playground: Playground, log: list[Recorded], 
 
 
 def assert_dwell(
-    playground: Playground, log: list[Recorded], as_of: datetime, known_at: datetime | None, filters: Filters
+    playground: Playground,
+    log: list[Recorded],
+    as_of: datetime,
+    known_at: datetime | None,
+    knowledge: Knowledge,
+    filters: Filters,
 ) -> None:
-    with playground.connected() as conn:
+    with playground.connected() as conn, known_by(conn, knowledge):
         shown = dwell(conn, "sales", as_of=as_of, known_at=known_at, filters=filters)
-    deals = deals_then(log, as_of, known_at).values()
+    deals = deals_then(log, as_of, known_at, knowledge).values()
     for row in shown.stages:
         completed = [
             microseconds(stay)

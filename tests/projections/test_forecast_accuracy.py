@@ -209,7 +209,8 @@ def test_no_accuracy_of_f1_holds_a_deal_on_whose_team_the_viewer_works(
         at = then(conn, "sales", late, None)
     if not at.funnel.dated:
         return
-    working = Sight(any=True, owners=None, stints={hidden: (Stint(hidden, log[0].recorded_at, None),)})
+    began = log[0].recorded_at
+    working = Sight(any=True, owners=None, stints={hidden: (Stint(hidden, began, None, began, None),)})
     full, seen = answered(playground, at, ALL), answered(playground, at, working)
     for month in (parse_month(label, at.tz) for label in MONTHS):
         if month.end > late:

@@ -1,11 +1,13 @@
 """What moves F1 and F2, case by case: slipping, closing, reopening, voiding, merging, moving, and new rates."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec import UNSET
 
 from domain.deal import (
     AmountRevised,
@@ -14,14 +16,16 @@ from domain.deal import (
     DealMergedInto,
     DealOpened,
     DealReopened,
+    DealTeamJoined,
+    DealTeamLeft,
     DealVoided,
     DealWon,
     ExpectedCloseRevised,
     OwnerRevised,
     StageAdvanced,
 )
-from domain.event import Event
-from domain.forecast_sight import Sight
+from domain.event import Actor, Event
+from domain.forecast_sight import Sight, forecast_sight
 from domain.manager_forecast import Forecast, ForecastSet, ForecastWithdrawn, Seen, forecast_stream
 from domain.money import Money
 from domain.organisation import STREAM_ID as ORGANISATION
@@ -29,9 +33,13 @@ from domain.organisation import PersonJoined, TeamCreated
 from domain.playbook import STREAM_ID, FunnelRevised, Names, RateSetAdopted, StageRate
 from projections.engine.running import run_to_head
 from projections.forecast_audit_page import Asked, AuditEntry, forecast_audit
+from projections.forecast_moments import Moment, open_cells_at, thens
 from projections.forecast_rows import horizon, then
+from projections.forecast_stints import stints_of
 from projections.forecasting import Forecast as Table
 from projections.forecasting import forecast
+from projections.organisation import organisation_at
+from projections.rate_sets import rate_sets
 from tests.projections.conftest import Playground
 from tests.projections.written_log import Fact, playbook, recorded, stage
 
@@ -92,6 +100,27 @@ class Told:
             return Fact(forecast_stream(DEAL), event, at, at, None, DEAL)
         streams = {"playbook": STREAM_ID, "organisation": ORGANISATION}
         return Fact(streams.get(event.TOPIC.partition(".")[0], DEAL), event, at, at)
+
+    def sight_of(self, person: str) -> Sight:
+        with self.playground.connected() as conn:
+            director = Actor(person, "director", "test")
+            return forecast_sight(director, organisation_at(conn), stints_of(conn, {person}))
+
+    def shown_to(self, sight: Sight, day: float, known: float | None = None) -> Any:
+        """F1 of May, as of a day, as known on another or today."""
+        with self.playground.connected() as conn:
+            at = then(conn, "sales", START + day * DAY, None if known is None else START + known * DAY)
+            return forecast(conn, at, horizon(at, "2026-05"), sight).total.f1_open
+
+    def weekly_to(self, sight: Sight, days: Sequence[float]) -> list[Any]:
+        """The same as shown at each moment: by the query that weekly curves are drawn with."""
+        with self.playground.connected() as conn:
+            moments = [
+                Moment(at, horizon(at, "2026-05").months, horizon(at, "2026-05").period)
+                for at in thens(conn, "sales", [START + day * DAY for day in days])
+            ]
+            found = open_cells_at(conn, moments, rate_sets(conn, "sales"), sight)
+        return [str(c[0].cell.f1) if c[0].seen else None for c in found]
 
     def table(self, month: str = "2026-05", day: int | None = None) -> Table:
         as_of = self.last if day is None else START + day * DAY
@@ -177,6 +206,54 @@ def test_a_deal_counts_for_the_owner_and_team_of_the_moment(playground: Playgrou
     assert of_teams(2) == {"north": (1, "0"), "south": (1, "900")}
     assert of_teams(3) == {"north": (2, "900")}
     assert [row.key for day in (1, 2) for row in told.table(day=day).by_owner] == ["ann", "bob"]
+
+
+ON_AND_OFF_THE_DEAL = pytest.mark.parametrize(
+    "stint",
+    [
+        (DealTeamJoined("bob", "sales"), DealTeamLeft("bob", None)),
+        (OwnerRevised("ann", "bob"), OwnerRevised("bob", "ann")),
+    ],
+    ids=["on the team", "as the owner"],
+)
+
+
+@ON_AND_OFF_THE_DEAL
+def test_a_forecast_that_stood_while_somebody_worked_on_the_deal_is_never_for_them(
+    playground: Playground, stint: tuple[Event, Event]
+) -> None:
+    """Bob comes on day 2 and goes on day 3: the forecast of day 1 stood then, that of day 4 did not."""
+    told = Told(playground, expects(900), *stint, expects(800))
+    bob, cid = told.sight_of("bob"), told.sight_of("cid")
+    days = (0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5)
+    hidden = ["0", *[None] * 6, "800", "800"]
+    assert [told.shown_to(bob, day) for day in days] == hidden
+    assert [told.shown_to(cid, day) for day in days] == ["0", *["900"] * 6, "800", "800"]
+    assert [told.shown_to(bob, 5, known) for known in (3.5, 4)] == [None, "800"]
+    assert [told.shown_to(cid, 5, known) for known in (3.5, 4)] == ["900", "800"]
+    assert told.weekly_to(bob, days) == hidden
+    assert told.weekly_to(cid, (0.5, 1, 4)) == ["0", "900", "800"]
+    with playground.connected() as conn:
+        pages = [
+            forecast_audit(conn, Asked(month="2026-05"), sight, as_of=told.last, limit=100)
+            for sight in (bob, cid)
+        ]
+    assert [[(e.old, e.new, e.f1_before, e.f1_after) for e in page if e.kind == "F1"] for page in pages] == [
+        [(UNSET, "800", UNSET, "800")],
+        [(None, "900", "0", "900"), (None, "800", "900", "800")],
+    ]
+
+
+@ON_AND_OFF_THE_DEAL
+def test_a_forecast_that_still_stands_stays_hidden_from_those_who_worked_on_the_deal(
+    playground: Playground, stint: tuple[Event, Event]
+) -> None:
+    """And that of before, which was superseded before they came, is for them again."""
+    told = Told(playground, expects(700), expects(900), *stint)
+    bob = told.sight_of("bob")
+    days = (1, 1.5, 2, 3, 4, 9)
+    assert [told.shown_to(bob, day) for day in days] == ["700", "700", *[None] * 4]
+    assert told.weekly_to(bob, days) == ["700", "700", *[None] * 4]
 
 
 def test_a_rate_set_changed_in_mid_month_counts_from_when_it_is_effective(playground: Playground) -> None:

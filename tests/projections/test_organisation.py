@@ -23,7 +23,7 @@ from domain.playbook import STREAM_ID as PLAYBOOK
 from domain.playbook import RateSetAdopted, StageRate
 from domain.registry import evolve
 from projections.engine.running import run_to_head
-from projections.organisation import members, organisation, organisation_at, people_below
+from projections.organisation import ManagerView, members, organisation, organisation_at, people_below
 from projections.rate_sets import rate_set_in_force
 from tests.projections.conftest import Playground
 from tests.projections.written_log import Fact, playbook, recorded, stage
@@ -81,6 +81,22 @@ def test_people_teams_and_managers_change_over_time(playground: Playground) -> N
     assert [(t.team, t.label, t.parent, t.people, t.people_with_sub_teams) for t in view.teams] == [
         ("all", "All", None, [], 1),
         ("north", "Far north", "all", ["bob"], 1),
+    ]
+
+
+def test_a_manager_of_more_than_eight_is_told_to_have_too_many(playground: Playground) -> None:
+    joins = [PersonJoined(f"rep-{n}", "all", None, None) for n in range(9)]
+    led = (TeamCreated("all", "All", None, None), ManagerAppointed("all", None, "dora"))
+    facts = moved(*led, PersonJoined("dora", "all", None, None), *joins)
+    playground.holding(recorded(facts))
+    run_to_head(playground.app_url)
+    with playground.connected() as conn:
+        views = [organisation(conn, as_of=START + day * DAY).managers for day in (0, 2, 10, 11)]
+    assert views[0] == []
+    assert [view for (view,) in views[1:]] == [
+        ManagerView("dora", 0, too_wide=False),
+        ManagerView("dora", 8, too_wide=False),
+        ManagerView("dora", 9, too_wide=True),
     ]
 
 

@@ -4,8 +4,9 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from decimal import Decimal
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
@@ -14,8 +15,12 @@ import msgspec
 import psycopg
 import pytest
 
+from domain.deal import ReviseAmount
 from domain.event import Recorded
+from domain.money import MoneyInput
 from infra.event_store import read_head
+from infra.log_reader import read_window
+from infra.mapper import UnknownTopic
 from infra.postgres import Server
 from infra.readers import Readers, Switched
 from infra.snapshot import one_snapshot
@@ -23,7 +28,7 @@ from projections.deals import PROJECTION as DEALS
 from projections.deals import DealRow, deal
 from projections.engine.checkpoints import Retired, ensure
 from projections.engine.comparing import Disagreement
-from projections.engine.description import Invariant, Out
+from projections.engine.description import Invariant, Out, Projection
 from projections.engine.digests import digest, replay
 from projections.engine.parking import parked
 from projections.engine.preparing import prepare, unfilled, waiting
@@ -36,7 +41,7 @@ from projections.engine.switches import switches, taken_back
 from projections.engine.unparking import unpark
 from tests.projections.conftest import Playground
 from tests.projections.test_guards import GOOD, failing_at_the_bad_amount, two_deals
-from tests.store.log import wait_until
+from tests.store.log import Log, ask, done, wait_until
 from workers.projector import Projector
 
 
@@ -143,9 +148,125 @@ def test_there_is_no_going_back_to_tables_that_are_not_up_to_date(served: Playgr
     with pytest.raises(NotReady, match="not up to date: deals v1 at position 6"):
         roll_back(served.app_url, [NEXT], patience=0.1)
     roll_back(served.app_url, [NEXT], patience=0.1, despite="the new one is wrong")
-    assert asked(served, "SELECT reason FROM projection.switches ORDER BY number DESC LIMIT 1") == (
+    assert asked(served, "SELECT reason FROM dealtrace.switches ORDER BY number DESC LIMIT 1") == (
         "the new one is wrong"
     )
+
+
+def test_after_a_rollback_the_old_release_has_what_was_written_under_the_new_one(served: Playground) -> None:
+    prepare(served.app_url, [NEXT], processes=1)
+    switch(served.app_url, [NEXT])
+    served.gains(two_deals()[6:])
+    run_to_head(served.app_url, projections=[NEXT])
+    with following(served, DEALS):  # which was down meanwhile
+        (moved,) = roll_back(served.app_url, [NEXT], patience=60)
+    assert moved.position == 10
+    assert held(served, DEALS) == replay(two_deals(), [DEALS])["deals"]
+    with served.connected() as conn:
+        assert all(found.complete for found in status(conn))
+
+
+def test_switched_and_taken_back_again_and_again_while_deals_change_neither_release_misses_anything(
+    served: Playground,
+) -> None:
+    prepare(served.app_url, [NEXT], processes=1)
+    log = writing(served)
+    with following(served, DEALS), following(served, NEXT):
+        for _ in range(4):
+            before = next(log)
+            switch(served.app_url, [NEXT], patience=60)
+            assert asked(served, "SELECT min(position) FROM projection.checkpoints WHERE state = 'live'") >= 6
+            written_under_the_new_one = next(log)
+            (moved,) = roll_back(served.app_url, [NEXT], patience=60)
+            assert moved.position >= before
+            wait_until(lambda: reached(served, DEALS) >= written_under_the_new_one)  # noqa: B023
+        log.close()
+        end = asked(served, "SELECT position FROM dealtrace.log_head")
+        wait_until(lambda: min(reached(served, DEALS), reached(served, NEXT)) == end)
+    with served.connected() as conn:
+        whole = read_window(conn, 0, end)
+        assert all(found.complete and found.parked_events == 0 for found in status(conn))
+        assert [kept.what for kept in switches(conn)] == ["switch", "rollback"] * 4
+    assert len(whole) == end > 10
+    assert held(served, DEALS) == replay(whole, [DEALS])["deals"]
+    switch(served.app_url, [NEXT])
+    assert held(served, NEXT) == replay(whole, [NEXT])["deals"]
+
+
+def test_there_is_no_way_back_to_a_release_that_can_not_read_what_the_new_one_wrote(
+    served: Playground,
+) -> None:
+    """The old program stops at the first event of a kind that it does not know, and does not pass it."""
+    prepare(served.app_url, [NEXT], processes=1)
+    switch(served.app_url, [NEXT])
+    served.gains(two_deals()[6:8])
+    with psycopg.connect(served.owner_url, autocommit=True) as conn:
+        conn.execute("UPDATE dealtrace.events SET topic = 'deal.blessed' WHERE notification_id = 8")
+        conn.execute(
+            "UPDATE projection.checkpoints SET position = 8, applied = 8 - ignored WHERE version = 2"
+        )
+    with pytest.raises(UnknownTopic, match=r"deal\.blessed"):
+        run_to_head(served.app_url, projections=[DEALS])
+    with pytest.raises(NotReady, match=r"not up to date: deals v1 at position [67]\."):
+        roll_back(served.app_url, [NEXT], patience=0.1)
+    assert asked(served, "SELECT count(*) FROM dealtrace.switches WHERE what = 'rollback'") == 0
+
+
+@contextmanager
+def following(playground: Playground, release: Projection) -> Iterator[None]:
+    """The projector of a release runs during the block."""
+    stop = Flag()
+    projector = threading.Thread(
+        target=Projector(playground.app_url, projections=[release], batch_events=3).run, args=[stop]
+    )
+    projector.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        projector.join(60)
+    assert not projector.is_alive()
+
+
+def writing(playground: Playground) -> Generator[int, None, None]:
+    """Somebody opens deals and changes them until this is closed; each `next` is a position that was reached since."""
+    stop, at = Flag(), [0]
+
+    def write() -> None:
+        log = Log(Server(playground.owner_url, playground.app_url, "", embedded=False))
+        executor = log.start()
+        while not stop.is_set():
+            deal = log.open_deal(executor)
+            (answer,) = executor.execute(
+                [ask(ReviseAmount(deal_id=deal, amount=MoneyInput(amount=Decimal(7), currency="EUR")))]
+            )
+            at[0] = done(answer).position
+        log.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        seen = 0
+        while True:
+            wait_until(lambda: at[0] > seen + 4)  # noqa: B023
+            seen = at[0]
+            yield seen
+    finally:
+        stop.set()
+        writer.join(60)
+
+
+def reached(playground: Playground, release: Projection) -> int:
+    """The position of a release's version."""
+    return int(
+        asked(playground, f"SELECT position FROM projection.checkpoints WHERE version = {release.version}")
+    )
+
+
+def held(playground: Playground, release: Projection) -> str:
+    """The digest of what a release answers from."""
+    with playground.connected() as conn:
+        return digest(conn, release)
 
 
 def test_a_figure_that_changed_refuses_the_switch_unless_there_is_a_reason(served: Playground) -> None:
@@ -333,7 +454,7 @@ def test_a_projector_fills_what_its_release_brings(served: Playground, switches:
     served.gains(two_deals()[6:])
     wait_until(lambda: (2, "live" if switches else "ready", 10) in states(served))
     stop.set()
-    thread.join(20)
+    thread.join(60)
     if switches:
         run_to_head(served.app_url, projections=[DEALS])
         roll_back(served.app_url, [NEXT])
@@ -380,13 +501,13 @@ def test_a_switch_waits_for_a_long_reading_and_lets_others_read_meanwhile(served
             assert asked(served, "SELECT count(*) FROM projection.deals_v1") == 2
         assert rebuilding.is_alive()
         long.rollback()
-        rebuilding.join(20)
+        rebuilding.join(60)
     assert asked(served, "SELECT max(generation) FROM projection.checkpoints") == 2
 
 
 def test_a_rebuild_that_compares_does_not_switch_to_other_rows(served: Playground, database: Server) -> None:
     rebuild(served.app_url, projections=[DEALS], processes=1, compare=True)
-    with psycopg.connect(database.owner_url, autocommit=True) as conn:
+    with psycopg.connect(database.app_url, autocommit=True) as conn:
         conn.execute("UPDATE projection.deals_v1_g2 SET stage = 'somewhere' WHERE deal_id = %s", [GOOD])
     with pytest.raises(Disagreement, match="holds other rows than its live tables at position 6"):
         rebuild(served.app_url, projections=[DEALS], processes=1, compare=True)

@@ -1,6 +1,6 @@
 """The questions of a sales week equal a slow, obvious recomputation from the raw events, at any (T, K)."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -32,9 +32,11 @@ from projections.engine.digests import digest, replay
 from projections.engine.rebuilding import rebuild
 from projections.engine.running import run_to_head
 from projections.filters import Filters
+from projections.funnel import snapshot
 from projections.hygiene import stale
 from projections.pipeline import open_deals, state_flow, states
 from projections.process import checklist
+from projections.visits import dwell
 from projections.win_rate_weeks import alerts, curve, last_weeks, weekly
 from projections.win_rates import NOTHING_KNOWN, comparison
 from tests.projections.conftest import Playground
@@ -81,8 +83,16 @@ class Then:
         return {
             i: deal
             for i, deal in self.deals.items()
-            if deal.state.status == "open" and filters.owner in (None, deal.state.owner)
+            if deal.state.status == "open" and passes(filters, deal.state.owner, deal.state.grade)
         }
+
+
+def passes(filters: Filters, owner: str | None, grade: str | None) -> bool:
+    return (
+        filters.owner in (None, owner)
+        and filters.grade in (None, grade)
+        and (filters.owners is None or owner in filters.owners)
+    )
 
 
 class OneDeal:
@@ -97,6 +107,8 @@ class OneDeal:
         self.closed_at: datetime | None = None
         self.stages: set[str] = set()
         self.completed: list[tuple[str, str | None, datetime, timedelta]] = []
+        self.left: list[tuple[str, str | None, str | None]] = []
+        """Of every completed visit the stage, and owner and grade at leaving."""
         for e in events:
             before, state = state, evolve(state, e.event)
             was = before is not None and before.status == "open" and before.stage
@@ -105,6 +117,7 @@ class OneDeal:
                 self.completed.append(
                     (was, before.grade, e.meta.occurred_at, e.meta.occurred_at - self.entered_at)
                 )
+                self.left.append((was, before.owner, before.grade))
                 self.closed_at = e.meta.occurred_at
             if now and was != now:
                 self.entered_at = e.meta.occurred_at
@@ -120,10 +133,19 @@ class OneDeal:
         return self.results[-1][1].win_rate if self.results else NOTHING_KNOWN
 
 
+FILTERS = (
+    Filters(),
+    *(Filters(owner=owner) for owner in OWNERS),
+    *(Filters(grade=grade) for grade in ("A", "C")),
+    *(Filters(owners=frozenset(people)) for people in ((), ("ann",), ("ann", "bob"))),
+    Filters(owner="ann", grade="C", owners=frozenset({"ann"})),
+)
+
+
 def asked(
     playground: Playground, seed: int
 ) -> Iterator[tuple[Any, list[Recorded], datetime, datetime | None, Filters]]:
-    """Several questions of one log: T, K and an owner, around the moments at which answers change."""
+    """Several questions of one log: T, K and filters, around the moments at which answers change."""
     log, choose = sales_history(seed), Random(seed)
     playground.holding(log)
     run_to_head(playground.app_url, projections=[catalogue()[name] for name in OURS])
@@ -135,8 +157,8 @@ def asked(
         for number in range(QUESTIONS):
             as_of = choose.choice(clocks[len(clocks) // 2 :] if number % 2 else clocks) + choose.choice(near)
             known_at = choose.choice([None, choose.choice(clocks) + choose.choice(near)])
-            owner = choose.choice([None, None, *OWNERS])
-            yield conn, log, max(as_of, START - timedelta(days=30)), known_at, Filters(owner=owner)
+            filters = choose.choice(FILTERS)
+            yield conn, log, max(as_of, START - timedelta(days=30)), known_at, filters
 
 
 @few
@@ -151,6 +173,28 @@ def test_live_rebuilt_and_replayed_are_the_same(playground: Playground, seed: in
         assert {p.name: digest(conn, p) for p in ours} == expected
         rebuild(playground.app_url, projections=ours, processes=1, range_events=10)
         assert {p.name: digest(conn, p) for p in ours} == expected
+
+
+@few
+@seeds
+def test_funnel_and_dwell_are_of_the_owners_and_grades_of_the_moment(
+    playground: Playground, seed: int
+) -> None:
+    for conn, log, as_of, known_at, filters in asked(playground, seed):
+        then = Then(log, as_of, known_at)
+        stages = [deal.state.stage for deal in then.open(filters).values()]
+        shown = snapshot(conn, "sales", as_of=as_of, known_at=known_at, filters=filters)
+        assert {row.stage: row.deals for row in shown.stages if row.deals} == Counter(stages)
+        dwelt = dwell(conn, "sales", as_of=as_of, known_at=known_at, filters=filters)
+        assert {row.stage: row.open_visits for row in dwelt.stages if row.open_visits} == Counter(stages)
+        completed = Counter(
+            stage
+            for deal in then.deals.values()
+            for stage, owner, grade in deal.left
+            if passes(filters, owner, grade)
+        )
+        found = {row.stage: row.completed_visits for row in dwelt.stages if row.completed_visits}
+        assert found == completed
 
 
 @few
@@ -350,12 +394,21 @@ def test_dwell_alerts_compare_with_the_visits_of_a_year(playground: Playground, 
                     alert.in_default,
                 )
         for full in (True, False):
-            _, shown = overdue_deals(
-                conn, "sales", as_of=as_of, known_at=known_at, filters=filters, full=full
-            )
+            at = {"as_of": as_of, "known_at": known_at, "filters": filters, "full": full}
+            _, found, shown = overdue_deals(conn, "sales", **at)
             assert {
                 a.deal_id: (a.visits, a.norm_source, a.kaplan_meier_percentile, a.in_default) for a in shown
             } == {i: alert for i, alert in expected.items() if full or alert[-1]}
+            assert [(a.entered_at, a.deal_id) for a in shown] == sorted(
+                (a.entered_at, a.deal_id) for a in shown
+            )
+            assert found == len(shown)
+            for n, alert in enumerate(shown):
+                place = (alert.entered_at, alert.deal_id)
+                assert overdue_deals(conn, "sales", **at, after=place, limit=2)[1:] == (
+                    found,
+                    shown[n + 1 : n + 3],
+                )
 
 
 @few
@@ -371,7 +424,7 @@ def test_a_cohort_converts_as_its_deals_did(playground: Playground, seed: int) -
                 deal.state.status == "open",
             )
             for deal in then.deals.values()
-            if filters.owner in (None, deal.state.owner)
+            if passes(filters, deal.state.owner, deal.state.grade)
         ]
         expected = conversion(deals, STAGES, as_of, then.zone, then.book.cohort_window_weeks)
         shown = cohort(conn, "sales", as_of=as_of, known_at=known_at, filters=filters)
