@@ -11,7 +11,7 @@ from domain.command import Command, Context
 from domain.errors import InTheFuture, InvalidCommand, NotAllowed, OutOfOrder, Refusal, StaleVersion
 from domain.event import Event, Meta
 from domain.registry import AGGREGATE_OF
-from domain.stream import Stream, occurrence
+from domain.stream import Stream, occurrence, rfc3339
 from infra.event_store import NewEvent, Remember, Unit
 from infra.ids import new_id
 from infra.mapper import encode
@@ -106,6 +106,8 @@ def decide(
             step = _decide_one(request, index, command, view, now, decision.texts)
         except Refusal as refusal:
             refusal.index = index
+            if isinstance(refusal, StaleVersion):
+                refusal.committed = stands_on[command.stream_id()]
             decision.refusal = refusal
             return decision
         if view is not streams:
@@ -128,7 +130,8 @@ def _decide_one(
             f"The role {request.actor.role} may not {command.command_name()}.",
             accepted=command.allowed_roles(),
         )
-    sealed, others = _seal(command), command.stands_on()
+    sealed = _seal(command) if command.personal_fields() else _NOTHING
+    others = command.stands_on()
     context = Context(
         now=now,
         actor=request.actor,
@@ -225,14 +228,14 @@ def _check_knowledge(stream: Stream, event: Event, source_recorded_at: datetime,
     """A source can not know the future, and what it claims to have known of state may not run backwards."""
     if source_recorded_at > now:
         raise InTheFuture(
-            f"source_recorded_at {source_recorded_at.isoformat()} lies in the future; it is now {now.isoformat()}.",
+            f"source_recorded_at {rfc3339(source_recorded_at)} lies in the future; it is now {rfc3339(now)}.",
             field="source_recorded_at",
-            accepted=f"a time up to {now.isoformat()}",
+            accepted=f"a time up to {rfc3339(now)}",
         )
     last = stream.last_known_at
     if event.GROUP is not None and last is not None and source_recorded_at < last:
         raise OutOfOrder(
-            f"The source recorded it at {source_recorded_at.isoformat()}, before what is known already.",
+            f"The source recorded it at {rfc3339(source_recorded_at)}, before what is known already.",
             field="source_recorded_at",
-            accepted=f"a time from {last.isoformat()} on",
+            accepted=f"a time from {rfc3339(last)} on",
         )

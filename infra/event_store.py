@@ -6,7 +6,7 @@ and inserted at once. Nobody else appends in between, so `count(*) = max(positio
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ import msgspec
 import psycopg
 from psycopg import Connection, Pipeline
 
+from infra.arrays import UuidArray
 from infra.failpoints import failpoint
 from infra.vault import Sealed, store_texts
 
@@ -30,6 +31,19 @@ class Head(msgspec.Struct, frozen=True):
     position: int
     recorded_at: datetime
 
+    @property
+    def log(self) -> tuple[UUID, int]:
+        """Which log it is, and in which epoch."""
+        return self.log_id, self.epoch
+
+
+class LogReplaced(Exception):
+    """The database holds another log, or another epoch of it, than the one in mind. `head` is what it holds."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__(f"The log is {head.log_id} in epoch {head.epoch} now.")
+        self.head = head
+
 
 class NewEvent(msgspec.Struct, frozen=True):
     """An event that wants to be appended as `version` of its stream."""
@@ -41,9 +55,9 @@ class NewEvent(msgspec.Struct, frozen=True):
 
 
 class LedgerRow(msgspec.Struct, frozen=True):
-    """The identity of one row of an imported source."""
+    """The identity of one row of an imported source: 16 bytes, the same in all its exports."""
 
-    row_key: UUID
+    row_key: bytes
     source: str
 
 
@@ -116,7 +130,7 @@ SELECT r.actor_id, r.command_id, r.request_digest, r.result
 FROM dealtrace.command_results r JOIN unnest(%b::text[], %b::text[]) AS w(actor_id, command_id)
   USING (actor_id, command_id)"""
 _KEY = "SELECT command_key FROM dealtrace.secrets"
-_LEDGER = "SELECT row_key, position FROM dealtrace.import_ledger WHERE row_key = ANY(%b::uuid[])"
+_LEDGER = "SELECT uuid_send(row_key), position FROM dealtrace.import_ledger WHERE row_key = ANY(%b::uuid[])"
 _OURS = """
 SELECT e.originator_id, e.notification_id, e.recorded_at, e.state
 FROM dealtrace.events e JOIN unnest(%b::uuid[], %b::bigint[]) AS w(id, version)
@@ -147,12 +161,13 @@ def append(
     conn: Connection[Any],
     units: Sequence[Unit],
     *,
-    doubted: Collection[UUID] = (),
+    log: tuple[UUID, int] | None = None,
     after_lost_reply: bool = False,
 ) -> list[Outcome]:
     """Append every unit that may be, in order, in one transaction; an outcome per unit.
 
-    What stands on a `doubted` stream has moved, whatever its version: it was decided on what never came to be.
+    `log` is the id and epoch of the log that they were decided on: where a backup was restored since, the same
+    versions mean something else, so nothing is appended and LogReplaced is raised.
     `after_lost_reply` says that the same units were sent before and nobody knows whether they were committed:
     a unit whose very bytes stand in the log counts as appended then. Raises psycopg errors; nothing was appended
     then, unless the connection broke during the commit.
@@ -160,7 +175,7 @@ def append(
     if not units:
         return []
     with conn.pipeline() as pipeline, conn.transaction():
-        group = _Group(conn, pipeline, units, doubted, after_lost_reply)
+        group = _Group(conn, pipeline, units, log, after_lost_reply)
         failpoint("append.head_locked", conn)
         outcomes = [group.judge(unit) for unit in units]
         group.write()
@@ -179,7 +194,7 @@ class _Group:
         conn: Connection[Any],
         pipeline: Pipeline,
         units: Sequence[Unit],
-        doubted: Collection[UUID],
+        log: tuple[UUID, int] | None,
         after_lost_reply: bool,
     ) -> None:
         self._conn = conn
@@ -194,12 +209,14 @@ class _Group:
         ids = [[m.actor_id for m in memories], [m.command_id for m in memories]]
         remembered = conn.execute(_REMEMBERED, ids) if memories else None
         key = conn.execute(_KEY) if memories else None
-        ledger = conn.execute(_LEDGER, [rows]) if rows else None
+        ledger = conn.execute(_LEDGER, [UuidArray(rows)]) if rows else None
         firsts = [unit.events[0] for unit in units if unit.events] if after_lost_reply else []
         sent = [[e.stream_id for e in firsts], [e.version for e in firsts]]
         ours = conn.execute(_OURS, sent) if firsts else None
         pipeline.sync()  # so that the server knows it is our turn: it cuts us off if we hang now
         self._head = Head(*head.fetchall()[0])
+        if log not in (None, self._head.log):
+            raise LogReplaced(self._head)
         [(clock, present)] = versions.fetchall()
         # By the numbers that the ids are: these are hashed several times per event, and quicker than ids.
         self._versions = {stream_id.int: version for stream_id, version in zip(streams, present, strict=True)}
@@ -209,10 +226,10 @@ class _Group:
             (a, c): (digest, result) for a, c, digest, result in (remembered.fetchall() if remembered else ())
         }
         self._key: bytes = key.fetchall()[0][0] if key else b""
-        self._ledger = {key.int: position for key, position in (ledger.fetchall() if ledger else ())}
+        self._ledger: dict[bytes, int] = dict(ledger.fetchall() if ledger else ())
         self._ours = {state: (position, at) for _, position, at, state in ours.fetchall()} if ours else {}
         self._position = self._head.position
-        self._doubted = {stream_id.int for stream_id in doubted}
+        self._doubted = set[int]()
         self._events: list[NewEvent] = []
         self._results: list[tuple[Remember, bytes]] = []
         self._rows: list[tuple[LedgerRow, int]] = []
@@ -237,8 +254,8 @@ class _Group:
             known = self._remembered.get((unit.remember.actor_id, unit.remember.command_id))
             if known is not None:
                 return Repeated(known[1]) if known[0] == self._keyed(unit.remember) else Reused()
-        if unit.row is not None and unit.row.row_key.int in self._ledger:
-            return Imported(self._ledger[unit.row.row_key.int])
+        if unit.row is not None and unit.row.row_key in self._ledger:
+            return Imported(self._ledger[unit.row.row_key])
         moved, versions, doubted = [], self._versions, self._doubted
         for stream_id, version in unit.stands_on.items():
             number = stream_id.int
@@ -260,7 +277,7 @@ class _Group:
             self._remembered[same] = self._keyed(unit.remember), result
         if unit.row is not None and unit.result is not None:
             self._rows.append((unit.row, self._position))
-            self._ledger[unit.row.row_key.int] = self._position
+            self._ledger[unit.row.row_key] = self._position
         return Appended(after, self._recorded_at)
 
     def _keyed(self, memory: Remember) -> bytes:
@@ -280,7 +297,7 @@ class _Group:
             digests = ([self._keyed(m) for m, _ in self._results], [result for _, result in self._results])
             conn.execute(_KEEP_RESULTS, [at, *ids, *digests])
         if self._rows:
-            keys = ([r.row_key for r, _ in self._rows], [r.source for r, _ in self._rows])
-            conn.execute(_KEEP_LEDGER, [*keys, [position for _, position in self._rows]])
+            keys, sources = UuidArray(r.row_key for r, _ in self._rows), [r.source for r, _ in self._rows]
+            conn.execute(_KEEP_LEDGER, [keys, sources, [position for _, position in self._rows]])
         if self._texts:
             store_texts(conn, self._texts)

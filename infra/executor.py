@@ -5,11 +5,12 @@ append checks them behind the head lock; what stood on a stream that has moved i
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -19,12 +20,26 @@ from domain import playbook
 from domain.errors import CommandIdReused, Contended, Refusal
 from domain.stream import Stream
 from infra import metrics
+from infra.arrays import UuidArray
+from infra.bulk import Batch, Done, append_whole
 from infra.connection import LogConnection
 from infra.decisions import WHEN_APPENDED, Decision, decide
-from infra.event_store import Appended, Imported, Moved, Outcome, Repeated, Reused, append, read_head
+from infra.event_store import (
+    Appended,
+    Imported,
+    LogReplaced,
+    Moved,
+    Outcome,
+    Repeated,
+    Reused,
+    append,
+    read_head,
+)
 from infra.ids import new_id
 from infra.requests import Request, Result
 from infra.streams import KnownStreams, load_streams
+
+T = TypeVar("T")
 
 ATTEMPTS = 12
 """How often a command is decided anew because other writers were quicker."""
@@ -33,16 +48,12 @@ _FEW = 200
 CACHED_STREAMS = 25_000
 """How many streams are remembered, and at most twice as many."""
 
-_LEDGER = "SELECT row_key, position FROM dealtrace.import_ledger WHERE row_key = ANY(%b::uuid[])"
+_LEDGER = "SELECT uuid_send(row_key), position FROM dealtrace.import_ledger WHERE row_key = ANY(%b::uuid[])"
 
 
 _EVENT_IDS = """
 SELECT (convert_from(state, 'UTF8')::json -> 'meta' ->> 'event_id')::uuid, originator_id
 FROM dealtrace.events WHERE originator_id = ANY(%b::uuid[])"""
-
-
-class LogReplaced(Exception):
-    """The database holds another log, or another epoch of it, than what was remembered."""
 
 
 class Executor:
@@ -54,7 +65,6 @@ class Executor:
         self._known = KnownStreams(CACHED_STREAMS)
         self._dry: dict[UUID, Stream] = {}
         self._log_and_epoch: tuple[UUID, int] | None = None
-        self._seen_on: LogConnection.Raw | None = None
         self.appended: tuple[float, float] | None = None
         """When the last append began and ended, by `time.perf_counter`."""
 
@@ -72,41 +82,52 @@ class Executor:
             return self._execute(named, dry_run)
 
     def _execute(self, requests: Sequence[Request], dry_run: bool) -> list[Result | Refusal]:
-        with self._unless_it_fails() as decided:
-            decided.extend(self._decide(requests, dry_run))
+        with self._unless_it_fails(requests):
+            decided = self._decide(requests, dry_run)
             outcomes = self._rehearse(decided) if dry_run else self._append(decided)
-            answers, _ = self._settle_all(decided, outcomes, dry_run)
-        return answers
+            return self._settle_all(decided, outcomes, dry_run)
 
-    def execute_all(self, groups: Iterable[Iterable[Request]]) -> Iterator[list[Result | Refusal]]:
-        """The answers of each group, in order, as `execute` gives them.
+    def execute_all(self, groups: Iterable[Iterable[Request]]) -> Iterator[Done]:
+        """What became of each group, in order; each is one transaction, whole or as `execute` does it.
 
-        While one group is being appended the next one is taken and decided, as if the first will succeed. What
-        turns out otherwise is decided again, as always when a stream has moved. Of a group that makes its requests
-        one by one a few are taken and decided at a time, while they are in the processor's cache.
+        While one group is being appended the next one is taken and decided, as if all of the first will be there.
+        If it will not, both are decided again. Of a group that makes its requests one by one a few are taken and
+        decided at a time, while they are in the processor's cache.
         """
+        believed: list[Request] = []
         with (
             ThreadPoolExecutor(1, thread_name_prefix="append") as background,
-            self._unless_it_fails() as decided,
+            self._unless_it_fails(believed),
         ):
-            flying: tuple[list[Decision], Future[list[Outcome]]] | None = None
+            flying: tuple[Batch, Future[Appended | None]] | None = None
             for group in groups:
-                ahead: list[Decision] = []
-                taking = iter(group)
+                ahead, taking = Batch(), iter(group)
                 while few := [self._with_ids(request) for request in islice(taking, _FEW)]:
-                    ahead += self._decide(few, dry_run=False)
-                    decided.extend(ahead[-len(few) :])
+                    believed += few
+                    ahead.take(self._decide(few, dry_run=False))
                 if flying is None:
-                    flying = ahead, background.submit(self._append, ahead)
+                    flying = ahead, background.submit(self._append_whole, ahead)
                     continue
-                answers, doubted = self._settle_all(flying[0], flying[1].result(), dry_run=False, ahead=ahead)
-                flying = ahead, background.submit(self._append, ahead, doubted)
-                decided[:] = ahead
-                yield answers
+                done, ahead = self._landed(*flying, ahead)
+                flying = ahead, background.submit(self._append_whole, ahead)
+                believed[:] = ahead.requests
+                yield done
             if flying is not None:
-                answers, _ = self._settle_all(flying[0], flying[1].result(), dry_run=False)
-                decided.clear()
-                yield answers
+                done, _ = self._landed(*flying, Batch())
+                believed.clear()
+                yield done
+
+    def _landed(self, batch: Batch, flight: Future[Appended | None], ahead: Batch) -> tuple[Done, Batch]:
+        """What became of the batch, and the one ahead: decided again unless the first was appended as a whole."""
+        appended = flight.result()
+        if appended is not None:
+            for stream in batch.undated:
+                self._date(stream, appended.recorded_at)
+            return batch.done(appended), ahead
+        self._forget_all([*batch.requests, *ahead.requests])
+        done, again = Done.of(self.execute(batch.requests)), Batch()
+        again.take(self._decide(ahead.requests, dry_run=False))
+        return done, again
 
     def stream(self, stream_id: UUID) -> Stream:
         """The stream as it is believed to be now (after dry runs, as they would leave it)."""
@@ -143,19 +164,18 @@ class Executor:
         self._known.forget(stream_id)
         self._dry.pop(stream_id, None)
 
-    def _forget_all(self, decisions: Iterable[Decision]) -> None:
-        for decision in decisions:
-            for command in decision.request.commands:
+    def _forget_all(self, requests: Iterable[Request]) -> None:
+        for request in requests:
+            for command in request.commands:
                 self._forget(command.stream_id())
 
     @contextmanager
-    def _unless_it_fails(self) -> Iterator[list[Decision]]:
+    def _unless_it_fails(self, requests: Sequence[Request]) -> Iterator[None]:
         """Decisions are believed before they are appended; if that fails, nothing of what they say is kept."""
-        decided: list[Decision] = []
         try:
-            yield decided
+            yield
         except BaseException:
-            self._forget_all(decided)
+            self._forget_all(requests)
             raise
 
     # --- decide
@@ -197,16 +217,32 @@ class Executor:
 
     # --- append
 
-    def _append(self, decisions: Sequence[Decision], doubted: frozenset[UUID] = frozenset()) -> list[Outcome]:
+    def _append(self, decisions: Sequence[Decision]) -> list[Outcome]:
         units = [decision.unit() for decision in decisions]
+        return self._in_the_log(lambda conn, log, lost: append(conn, units, log=log, after_lost_reply=lost))
+
+    def _append_whole(self, batch: Batch) -> Appended | None:
+        """None when it can not be appended as a whole."""
+        if not batch.is_plain:
+            return None
+        return self._in_the_log(
+            lambda conn, log, lost: append_whole(conn, batch, log=log, after_lost_reply=lost)
+        )
+
+    def _in_the_log(self, work: Callable[[LogConnection.Raw, tuple[UUID, int], bool], T]) -> T:
+        """Do what appends, in the log that decisions stand on; it is told whether a reply to it was lost before."""
         lost_reply = False
 
-        def attempt(conn: LogConnection.Raw) -> list[Outcome]:
+        def attempt(conn: LogConnection.Raw) -> T:
             nonlocal lost_reply
-            self._require_same_log(conn)
+            if self._log_and_epoch is None:
+                self._log_and_epoch = read_head(conn).log
             began = time.perf_counter()
             try:
-                return append(conn, units, doubted=doubted, after_lost_reply=lost_reply)
+                return work(conn, self._log_and_epoch, lost_reply)
+            except LogReplaced as replaced:
+                self._log_and_epoch = replaced.head.log
+                raise
             except psycopg.Error:
                 lost_reply = True
                 raise
@@ -216,19 +252,9 @@ class Executor:
 
         return self._log.run(attempt)
 
-    def _require_same_log(self, conn: LogConnection.Raw) -> None:
-        """Behind a new connection there may be a restored backup, where the same versions mean something else."""
-        if conn is self._seen_on:
-            return
-        head = read_head(conn)
-        before, self._log_and_epoch = self._log_and_epoch, (head.log_id, head.epoch)
-        self._seen_on = conn
-        if before not in (None, self._log_and_epoch):
-            raise LogReplaced(f"The log is {head.log_id} in epoch {head.epoch} now.")
-
     def _rehearse(self, decisions: Sequence[Decision]) -> list[Outcome]:
         rows = [d.request.row.row_key for d in decisions if d.request.row is not None]
-        known = dict(self._reader.run(lambda conn: conn.execute(_LEDGER, [rows]).fetchall()))
+        known = dict(self._reader.run(lambda conn: conn.execute(_LEDGER, [UuidArray(rows)]).fetchall()))
         return [
             Imported(known[d.request.row.row_key])
             if d.request.row is not None and d.request.row.row_key in known
@@ -239,27 +265,15 @@ class Executor:
     # --- settle
 
     def _settle_all(
-        self,
-        decisions: Sequence[Decision],
-        outcomes: Sequence[Outcome],
-        dry_run: bool,
-        ahead: Sequence[Decision] = (),
-    ) -> tuple[list[Result | Refusal], frozenset[UUID]]:
-        """The answers; whatever has moved is decided and appended again, until it comes through.
-
-        `ahead` was decided already as if these succeed. Returned beside the answers: the streams on which they
-        turned out otherwise, whose versions `ahead` may not trust even where the numbers fit.
-        """
+        self, decisions: Sequence[Decision], outcomes: Sequence[Outcome], dry_run: bool
+    ) -> list[Result | Refusal]:
+        """The answers; whatever has moved is decided and appended again, until it comes through."""
         answers: list[Result | Refusal | None] = [None] * len(decisions)
-        pending, doubted = list(range(len(decisions))), set[UUID]()
+        pending = list(range(len(decisions)))
         for attempt in range(ATTEMPTS):
             for i, decision, outcome in zip(pending, decisions, outcomes, strict=True):
                 answers[i] = self._settle(decision, outcome)
-                if not isinstance(outcome, Appended):
-                    doubted.update(step.stream.id for step in decision.steps)
             again = [(i, d.request) for i, d in zip(pending, decisions, strict=True) if answers[i] is None]
-            if doubted:
-                self._forget_all(ahead)
             if not again or attempt == ATTEMPTS - 1:
                 break
             metrics.REDECISIONS.inc(len(again))
@@ -267,7 +281,7 @@ class Executor:
             decisions = self._decide([request for _, request in again], dry_run)
             outcomes = self._rehearse(decisions) if dry_run else self._append(decisions)
         contended = Contended("Other writers were quicker each time.", accepted="the same command again")
-        return [contended if answer is None else answer for answer in answers], frozenset(doubted)
+        return [contended if answer is None else answer for answer in answers]
 
     def _settle(self, decision: Decision, outcome: Outcome) -> Result | Refusal | None:
         """The answer, or None when the request must be decided again."""

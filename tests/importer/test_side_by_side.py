@@ -19,7 +19,7 @@ from infra.migrations import migrate
 from infra.postgres import scratch_database
 from tests.store.log import wait_until
 from workers.importer import UnusableInput, run_import
-from workers.importer.rows import Share
+from workers.importer.rows import shares
 from workers.importer.run import LARGE
 from workers.importer.side_by_side import ProcessDied
 
@@ -243,9 +243,16 @@ def test_a_damaged_file_is_a_damaged_file_to_all_of_them(importing, many_rows, a
     assert multiprocessing.active_children() == []
 
 
-@given(st.text(), st.text(" \t\u00a0\u2003", max_size=2), st.integers(1, 5))
-def test_each_deal_belongs_to_one_share_whatever_space_is_around_it(deal, space, of):
-    theirs = [number for number in range(of) if Share(number, of).has(deal)]
+@given(st.text(), st.text(" \t\u00a0\u2003", max_size=2), st.integers(1, 5), st.floats(0, 0.2))
+def test_each_deal_belongs_to_one_share_whatever_space_is_around_it(deal, space, of, lead):
+    theirs = [share for share in shares(of, lead) if share.has(deal)]
 
     assert len(theirs) == 1
-    assert Share(theirs[0], of).has(space + deal + space)
+    assert theirs[0].has(space + deal + space)
+
+
+def test_the_first_share_is_larger_by_what_it_does_while_the_others_start():
+    parts = [sum(share.has(f"d{n}") for n in range(10_000)) for share in shares(3, lead=0.1)]
+
+    assert sum(parts) == 10_000
+    assert parts == [pytest.approx(part, rel=0.05) for part in (4_000, 3_000, 3_000)]

@@ -77,3 +77,24 @@ def test_a_long_text_in_quotes_is_one_cell(importing, lines):
 
     assert (summary.rows, summary.events) == (2, 1)
     assert importing.reported() == [(lines + 3, "error", "unreadable-time")]
+
+
+@pytest.mark.parametrize("before", [497, 498, 499, 500, 501])
+@pytest.mark.parametrize(
+    ("odd", "lines", "bad"),
+    [
+        ('1,2026-01-01T10:00Z,ann,Name,,"Dear\nEva,\nthank you"\n', 3, []),
+        ('1,2026-01-01T10:00Z,ann,Owner,,"bob\n', 1, ["unreadable-row"]),
+        ("1,2026-01-01T10:00Z,ann,Owner\n", 1, ["wrong-columns"]),
+        ("\n", 1, []),
+    ],
+)
+def test_it_matters_not_after_how_many_lines_something_odd_comes(
+    before: int, odd: str, lines: int, bad: list[str]
+) -> None:
+    good, problems = read(changes(before) + odd + changes(2000))
+
+    first = before + 2  # below the header
+    record = [] if bad or odd == "\n" else [first]
+    assert problems == [(first, code) for code in bad]
+    assert good == [*range(2, first), *record, *range(first + lines, first + lines + 2000)]

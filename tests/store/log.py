@@ -142,7 +142,7 @@ class Log:
             connection.close()
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 90.0) -> None:
     """Return as soon as it is so. Raises AssertionError when it does not come true."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -4,6 +4,7 @@ from decimal import Decimal
 from uuid import uuid4
 
 import psycopg
+import pytest
 
 from domain.deal import AdvanceStage, ReviseAmount
 from domain.errors import InvalidCommand, UnknownDeal
@@ -33,7 +34,8 @@ def test_a_correction_names_an_event_of_its_own_stream(log: Log) -> None:
     assert log.events()[-1].meta.corrects == moved
 
 
-def test_what_was_remembered_of_another_epoch_is_not_believed(database: Server) -> None:
+@pytest.mark.parametrize("cut", [True, False], ids=["connected anew", "behind a pooler that stayed"])
+def test_what_was_remembered_of_another_epoch_is_not_believed(database: Server, cut: bool) -> None:
     log = Log(database)
     connection = LogConnection(log.app_url)
     executor = Executor(connection)
@@ -43,7 +45,8 @@ def test_what_was_remembered_of_another_epoch_is_not_believed(database: Server) 
         conn.execute("UPDATE dealtrace.log_head SET epoch = epoch + 1")
         conn.execute("DELETE FROM dealtrace.events WHERE originator_id = %s", [deal])
         conn.execute("UPDATE dealtrace.log_head SET position = position - 1")
-    connection.close()
+    if cut:
+        connection.close()
     (refused,) = executor.execute(
         [ask(ReviseAmount(deal_id=deal, amount=MoneyInput(amount=Decimal(1), currency="EUR")))]
     )

@@ -218,8 +218,8 @@ def test_results_are_forgotten_after_thirty_days_a_few_at_once(log: Log) -> None
 # --- Imports dedupe by their own ledger
 
 
-def imported(deal_id: object, row_key: object = None, **more: object) -> Request:
-    row = LedgerRow(row_key or uuid4(), "crm")  # type: ignore[arg-type]
+def imported(deal_id: object, row_key: bytes | None = None, **more: object) -> Request:
+    row = LedgerRow(row_key or uuid4().bytes, "crm")  # type: ignore[arg-type]
     return ask(OpenDeal(deal_id=deal_id, funnel="tas_plus"), origin="import", row=row, **more)
 
 
@@ -239,13 +239,15 @@ def test_a_row_that_changes_nothing_is_in_the_ledger_too(log: Log) -> None:
     executor = log.start()
     deal = log.open_deal(executor)
     row = ask(
-        AdvanceStage(deal_id=deal, to_stage="verification"), origin="import", row=LedgerRow(uuid4(), "crm")
+        AdvanceStage(deal_id=deal, to_stage="verification"),
+        origin="import",
+        row=LedgerRow(uuid4().bytes, "crm"),
     )
     assert [done(executor.execute([row])[0]).repeated for _ in range(2)] == [False, True]
 
 
 def test_a_refused_row_is_not_in_the_ledger_so_that_a_mended_file_can_bring_it(log: Log) -> None:
-    executor, key = log.start(), uuid4()
+    executor, key = log.start(), uuid4().bytes
     deal = log.open_deal(executor)
     bad = ask(AdvanceStage(deal_id=deal, to_stage="nowhere"), origin="import", row=LedgerRow(key, "crm"))
     assert isinstance(executor.execute([bad])[0], UnknownStage)

@@ -128,16 +128,20 @@ def test_many_writers_with_rollbacks_conflicts_and_killed_connections_hide_nothi
     finished = threading.Event()
 
     def kill_connections() -> int:
-        killed = 0
+        """One after every few events, however slow the machine is: they come to their end all the same."""
+        killed, after = 0, 0
         with psycopg.connect(log.owner_url, autocommit=True) as conn:
-            while not finished.wait(chance.uniform(0.02, 0.08)):
+            while not finished.wait(0.002):
+                ((head,),) = conn.execute("SELECT position FROM dealtrace.log_head").fetchall()
+                if head < after:
+                    continue
                 found = conn.execute(
                     "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
                     " AND usename = 'dealtrace_app' AND application_name <> 'tail'"
                 ).fetchall()
                 if found:
                     conn.execute("SELECT pg_terminate_backend(%s)", chance.choice(found))
-                    killed += 1
+                    killed, after = killed + 1, head + chance.randint(2, 12)
         return killed
 
     killer = Running(kill_connections)
@@ -150,9 +154,9 @@ def test_many_writers_with_rollbacks_conflicts_and_killed_connections_hide_nothi
     following = Running(follow)
     try:
         for process in processes:
-            assert process.wait(100) == 0
+            assert process.wait(250) == 0
         for thread in threads:
-            thread.result(100)
+            thread.result(250)
     finally:
         finished.set()
         for process in processes:
@@ -163,7 +167,7 @@ def test_many_writers_with_rollbacks_conflicts_and_killed_connections_hide_nothi
     while tail.read():
         pass
     tail.close()
-    assert killer.result() > 50
+    assert killer.result() > 30
     assert tail.seen == list(range(1, len(log.rows()) + 1))
     assert len(tail.seen) > 1000
     log.assert_whole()

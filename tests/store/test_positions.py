@@ -131,7 +131,8 @@ def test_a_large_event_is_stored_uncompressed(log: Log) -> None:
     executor = log.start()
     deal = log.open_deal(executor)
     contacts = tuple(new_id() for _ in range(100))
-    done(executor.execute([ask(LogActivity(deal_id=deal, kind="call", contacts=contacts))])[0])
+    call = LogActivity(deal_id=deal, kind="call", contacts=contacts)
+    done(executor.execute([ask(call, origin="import")])[0])
     assert log.events()[-1].event.contacts == contacts
     assert log.query("SELECT DISTINCT pg_column_compression(state) FROM dealtrace.events") == [(None,)]
 

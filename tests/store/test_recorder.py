@@ -93,10 +93,10 @@ def test_each_append_is_announced_on_the_channel_once_it_is_committed(log: Log) 
     with psycopg.connect(log.app_url, autocommit=True) as listening:
         listening.execute(f"LISTEN {CHANNEL}")
         deal = log.open_deal(executor)
-        (notice,) = listening.notifies(timeout=10, stop_after=1)
+        (notice,) = listening.notifies(timeout=60, stop_after=1)
         assert notice.channel == CHANNEL
         executor.execute([ask(LogActivity(deal_id=deal, kind="call")), ask(WinDeal(deal_id=deal))])
-        assert len(list(listening.notifies(timeout=10, stop_after=1))) == 1
+        assert len(list(listening.notifies(timeout=60, stop_after=1))) == 1
         executor.execute([ask(WinDeal(deal_id=deal))])  # nothing new
         assert list(listening.notifies(timeout=0.2)) == []
 

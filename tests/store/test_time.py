@@ -21,7 +21,7 @@ LONG_AGO = datetime(2011, 10, 1, tzinfo=UTC)
 
 def claim(*commands: object, at: datetime) -> Request:
     """An imported row that its source recorded at this time."""
-    return ask(*commands, origin="import", source_recorded_at=at, row=LedgerRow(uuid4(), "crm"))  # type: ignore[arg-type]
+    return ask(*commands, origin="import", source_recorded_at=at, row=LedgerRow(uuid4().bytes, "crm"))  # type: ignore[arg-type]
 
 
 def test_the_clock_of_the_log_never_runs_backwards_when_that_of_the_server_does(log: Log) -> None:

@@ -4,6 +4,7 @@ import re
 from datetime import datetime, timedelta
 
 from domain.deal import LogActivity
+from domain.stream import rfc3339
 from infra.ids import imported_id
 from workers.importer.mapping import Activities, Mapping
 from workers.importer.plan import Plan, Source
@@ -40,7 +41,7 @@ class ActivityPlanner:
         )
         ended_at = started_at + timedelta(microseconds=duration_us or 0)
         if ended_at > now:
-            raise BadRow("in-the-future", f"{ended_at.isoformat()}, its end, lies in the future")
+            raise BadRow("in-the-future", f"{rfc3339(ended_at)}, its end, lies in the future")
         command = LogActivity(
             deal_id=deal_id,
             activity_id=imported_id("activity", self._source.name, row.own_id),

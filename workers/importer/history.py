@@ -15,6 +15,7 @@ from domain.deal import (
     ReviseExpectedClose,
     ReviseOwner,
 )
+from domain.stream import rfc3339
 from workers.importer.mapping import History, Mapping
 from workers.importer.meaning import CLOSE, Meanings
 from workers.importer.opening import FirstValues, Opener
@@ -98,6 +99,7 @@ class HistoryPlanner:
         if opening.created is None and self._meanings.has_creation:
             plan.warn(first, "no-created-row", f"the deal {first.deal} has no created row; this one opens it")
         commands = self._opener.account(opened) + commands
+        plan.opening.add(len(plan.requests))
         plan.add(first, self._source.request(first, commands, first.cells[2], at))
         for row in opening.told[1:]:
             plan.add(row, self._source.request(row, (), row.cells[2], at))
@@ -128,7 +130,7 @@ class HistoryPlanner:
         if place.last is not None and at < place.last:
             raise BadRow(
                 "out-of-order",
-                f"{row.cells[1]} lies before the deal's last change, {place.last.isoformat()};"
+                f"{row.cells[1]} lies before the deal's last change, {rfc3339(place.last)};"
                 " accepted: each deal's rows in the order of time",
             )
 

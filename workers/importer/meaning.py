@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,10 @@ from workers.importer.plan import Source
 from workers.importer.report import BadRow
 from workers.importer.rows import Row
 from workers.importer.values import amount_parser, date_parser, label, personal_text, time_parser
+
+_money = lru_cache(maxsize=10_000)(  # amounts repeat a lot
+    lambda amount, currency: MoneyInput(amount=amount, currency=currency)
+)
 
 CLOSE: dict[str, Callable[..., DealCommand]] = {"won": WinDeal, "lost": LoseDeal, "abandoned": AbandonDeal}
 """The command that closes a deal, by its outcome."""
@@ -67,7 +72,7 @@ class Meanings:
 
     def money(self, amount: Any) -> MoneyInput | None:
         """An amount that `value` gave, in the mapping's currency."""
-        return None if amount is None else MoneyInput(amount=amount, currency=self._currency)
+        return None if amount is None else _money(amount, self._currency)
 
     def stage(self, text: str) -> tuple[str | None, Outcome | None]:
         """The stage or else the outcome that a stage value names."""

@@ -21,15 +21,19 @@ class OfTheMoment:
     only be of one moment, whatever rows of other deals lie between. About half a kilobyte per deal."""
 
     def __init__(self) -> None:
-        self._deals: dict[str, tuple[str, dict[bytes, int]]] = {}
+        self._deals: dict[str, tuple[str, bytes | dict[bytes, int]]] = {}
+        """The deal's moment, and the one digest of it, or several of them with how often each came."""
 
     def before(self, digest: bytes, cells: tuple[str, ...]) -> int:
         """How often the digest was asked for before, at the time in the second cell."""
         found = self._deals.get(cells[0])
         if found is None or found[0] != cells[1]:
-            self._deals[cells[0]] = cells[1], {digest: 1}
+            self._deals[cells[0]] = cells[1], digest
             return 0
         counts = found[1]
+        if isinstance(counts, bytes):
+            counts = {counts: 1}
+            self._deals[cells[0]] = cells[1], counts
         before = counts.get(digest, 0)
         counts[digest] = before + 1
         return before

@@ -22,6 +22,8 @@ class Plan(msgspec.Struct):
     requests: list[Request] = []
     problems: list[Problem] = []
     ignored: int = 0
+    opening: set[int] = set()
+    """Which requests open a deal."""
 
     def add(self, row: Row, request: Request) -> None:
         """One more row to execute."""
@@ -76,7 +78,7 @@ class Source:
         return Request(
             commands=commands,
             actor=self._actors.get(by) or self._on_behalf_of(by),
-            command_id=row.key.hex,
+            command_id=row.key.hex(),
             correlation_id=self._run,
             origin="import",
             source_recorded_at=known_at,

@@ -3,10 +3,12 @@
 import csv
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 
 from workers.importer.report import Problem
 
+_BLOCK = 500
+"""Lines that are taken together; where each of them is a record by itself, as nearly always, they are read at once."""
 _SUSPICIOUS = 20
 """After so many lines of one record we look whether they are not rows of their own."""
 
@@ -46,7 +48,36 @@ class Records:
 
     def __iter__(self) -> Iterator[tuple[int, list[str] | Problem]]:
         """The line where each record begins, and its cells."""
+        lines, width = self._current, self._width
         while True:
+            lines.extend(islice(self._text, _BLOCK))
+            if not lines:
+                return
+            records = self._one_of_each(lines)
+            if records is None:
+                self._again.extend(lines)
+                lines.clear()
+                yield from self._one_by_one()
+                continue
+            for line, record in enumerate(records, self._line):
+                if len(record) == width:
+                    yield line, record
+                elif record:
+                    yield line, self._wrong_columns(line, record)
+            self._line += len(lines)
+            lines.clear()
+
+    def _one_of_each(self, lines: list[str]) -> list[list[str]] | None:
+        """The records of the lines if each line is one, None if not. No record goes on behind the last line."""
+        try:
+            records = list(csv.reader(lines, delimiter=self._delimiter, strict=True))
+        except csv.Error:
+            return None
+        return records if len(records) == len(lines) else None
+
+    def _one_by_one(self) -> Iterator[tuple[int, list[str] | Problem]]:
+        """The records of the lines that were given back, the last of which may go on in the text."""
+        while self._again:
             try:
                 yield from self._until_broken()
             except csv.Error as error:
@@ -54,7 +85,7 @@ class Records:
             except _Runaway as error:
                 problem = self._problem("unreadable-row", f"has a quote that does not close in time: {error}")
             else:
-                return
+                continue
             self._give_up_the_first_line()
             yield problem.line, problem
 
@@ -64,12 +95,14 @@ class Records:
             if len(record) == width:
                 yield self._line, record
             elif record:
-                wrong = f"has {len(record)} columns, the header has {width}"
+                problem = self._wrong_columns(self._line, record)
                 if len(current) > 1:
-                    raise _Runaway(wrong)
-                yield self._line, self._problem("wrong-columns", wrong)
+                    raise _Runaway(problem.message)
+                yield self._line, problem
             self._line += len(current)
             current.clear()
+            if not self._again:
+                return
 
     def _reader(self) -> Iterator[list[str]]:
         return csv.reader(self._lines(), delimiter=self._delimiter, strict=True)
@@ -100,6 +133,10 @@ class Records:
         self._again.extendleft(reversed(self._current[1:]))
         self._line += 1
         self._current.clear()
+
+    def _wrong_columns(self, line: int, record: list[str]) -> Problem:
+        message = f"has {len(record)} columns, the header has {self._width}"
+        return Problem(line, "error", "wrong-columns", "", message)
 
     def _problem(self, code: str, message: str) -> Problem:
         return Problem(self._line, "error", code, "", message)

@@ -5,6 +5,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from hashlib import blake2b
 from io import TextIOWrapper
 from operator import itemgetter
@@ -35,13 +36,13 @@ class Row(msgspec.Struct, frozen=True):
 
     line: int
     cells: tuple[str, ...]
-    key: UUID
+    key: bytes
     moment: int
 
     @property
     def own_id(self) -> str:
         """What identifies the row at its source: the id there, else its key here."""
-        return self.cells[-1] or str(self.key)
+        return self.cells[-1] or str(UUID(bytes=self.key))
 
     @property
     def deal(self) -> str:
@@ -50,17 +51,30 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Share(NamedTuple):
-    """The rows that one of several processes imports: all rows of some of the deals, `number` from 0."""
+    """The rows that one of several processes imports: all rows of some of the deals, `number` from 0.
+
+    It is a range of what the deals' names hash to, from 0 to 1: from `first` to just before `beyond`.
+    """
 
     number: int = 0
-    of: int = 1
+    first: float = 0.0
+    beyond: float = 1.0
 
     def has(self, deal: str) -> bool:
         """Whether the rows of what the source calls the deal belong to it; space around the text says nothing."""
-        return self.of == 1 or crc32(deal.strip().encode(errors="surrogatepass")) % self.of == self.number
+        if self.beyond - self.first == 1.0:
+            return True
+        return self.first <= crc32(deal.strip().encode(errors="surrogatepass")) / 2**32 < self.beyond
 
 
 EVERYTHING = Share()
+
+
+def shares(count: int, lead: float = 0.0) -> list[Share]:
+    """So many shares that together are everything; the first has `lead`, a part of all, more than each other."""
+    even = (1.0 - lead) / count
+    bounds = [0.0, *(lead + even * number for number in range(1, count)), 1.0]
+    return [Share(number, bounds[number], bounds[number + 1]) for number in range(count)]
 
 
 def is_compressed(file: Path) -> bool:
@@ -78,9 +92,9 @@ class ExportFile:
         self.size = path.stat().st_size
         self._records = Records(_text(raw, form.encoding), form.delimiter)
         header = self._header()
-        self._pick: Callable[[list[str]], tuple[str, ...]] = itemgetter(
-            *(self._place(header, name) for name in columns)
-        )
+        places = [self._place(header, name) for name in columns]
+        self._pick: Callable[[list[str]], tuple[str, ...]] = itemgetter(*places)
+        self._deal, self._at = places[:2]
         self._has_id = columns[-1] is not None
 
     @property
@@ -101,20 +115,20 @@ class ExportFile:
         salt, id_salt = f"{source}\0{kind}\0".encode(), f"{source}\0{kind}\0\0id\0".encode()
         occurrences = OfTheMoment() if kind == "history" else OfTheFile()
         deal, at, moment, ours = None, None, 0, False
+        is_ours = cache(share.has)
         for line, record in self._whole():
             if isinstance(record, Problem):
                 if share.has(record.deal):
                     yield record
                 continue
-            cells = self._picked(record)
-            if cells[0] != deal:
-                deal, at = cells[0], None
-                ours = share.has(deal)
-            if cells[1] != at:
-                at, moment = cells[1], moment + 1
+            if record[self._deal] != deal:
+                deal, at = record[self._deal], None
+                ours = is_ours(deal)
+            if record[self._at] != at:
+                at, moment = record[self._at], moment + 1
             if not ours:
                 continue
-            data = _bytes(record)
+            cells, data = self._picked(record), _bytes(record)
             if data is None:  # some cell is no proper text; it matters only if it is mapped
                 if problem := _improper(line, cells):
                     yield problem
@@ -131,7 +145,7 @@ class ExportFile:
                     line, "error", "no-id", cells[0], "has no id in the column that the mapping names"
                 )
                 continue
-            yield Row(line, cells, UUID(bytes=digest), moment)
+            yield Row(line, cells, digest, moment)
 
     def _whole(self) -> Iterator[tuple[int, list[str] | Problem]]:
         try:

@@ -4,7 +4,7 @@ import gc
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from itertools import takewhile
 from pathlib import Path
@@ -16,7 +16,7 @@ from infra.ids import new_id
 from workers.importer.mapping import Mapping
 from workers.importer.playbook import ensure_playbook
 from workers.importer.report import COUNTS, ImportSummary, Problem, Progress
-from workers.importer.rows import Share, is_compressed, open_export
+from workers.importer.rows import is_compressed, open_export, shares
 from workers.importer.share import Job, Kind, Told, import_share
 from workers.importer.side_by_side import side_by_side
 
@@ -24,6 +24,8 @@ IMPORTER = Actor(id="importer", role="admin", auth="cli")
 
 LARGE = 3_000_000
 """Bytes, uncompressed, from which on another process is worth its start of almost half a second."""
+_LEAD = 800_000
+"""Bytes, uncompressed, that this process does while the others start."""
 _COMPRESSION = 7
 MOST_PROCESSES = 4
 """More would only wait for one another at the head of the log."""
@@ -75,10 +77,10 @@ def _import(
     with open_export(job.file, job.mapping.file, part.columns.names()) as export:
         ensure_playbook(executor, job.mapping, job.actor, dry_run=job.dry_run)
         count = (processes or _processes_for(job.file)) if part.deals_stand_alone and not job.dry_run else 1
-        shares = [Share(number, count) for number in range(count)]
-        together = _Together(job, shares, export.size, started)
-        own = import_share(job, shares[0], executor, connection.another(), export)
-        with closing(side_by_side(own, job, connection, shares[1:])) as steps:
+        first, *others = shares(count, lead=min(0.2, _LEAD / (_size(job.file) or 1)) if count > 1 else 0.0)
+        together = _Together(job, count, export.size, started)
+        own = import_share(job, first, executor, connection.another(), export)
+        with closing(side_by_side(own, job, connection, others)) as steps:
             for number, told in steps:
                 for problem in together.take(number, told):
                     report(problem)
@@ -103,20 +105,24 @@ def _collector_at_rest() -> Iterator[None]:
 
 
 def _processes_for(file: Path) -> int:
-    size = file.stat().st_size * (_COMPRESSION if is_compressed(file) else 1)
-    return min(os.cpu_count() or 1, MOST_PROCESSES) if size >= LARGE else 1
+    return min(os.cpu_count() or 1, MOST_PROCESSES) if _size(file) >= LARGE else 1
+
+
+def _size(file: Path) -> int:
+    """Bytes, uncompressed, about."""
+    return file.stat().st_size * (_COMPRESSION if is_compressed(file) else 1)
 
 
 class _Together:
     """What all shares have told so far."""
 
-    def __init__(self, job: Job, shares: Sequence[Share], size: int, started: float) -> None:
+    def __init__(self, job: Job, shares: int, size: int, started: float) -> None:
         self._job = job
         self._size = size
         self._started = started
-        self._upto: list[float] = [0] * len(shares)
-        self._read = [0] * len(shares)
-        self._summaries = [ImportSummary(job.kind, job.mapping.source, job.dry_run) for _ in shares]
+        self._upto: list[float] = [0] * shares
+        self._read = [0] * shares
+        self._summaries = [ImportSummary(job.kind, job.mapping.source, job.dry_run) for _ in range(shares)]
         self._problems: list[Problem] = []
 
     def take(self, number: int, told: Told | None) -> list[Problem]:

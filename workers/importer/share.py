@@ -14,9 +14,11 @@ import msgspec
 from domain.account import OpenAccount
 from domain.errors import Refusal, UnknownDeal
 from domain.event import Actor
+from infra.arrays import UuidArray
+from infra.bulk import Done
 from infra.connection import LogConnection
 from infra.executor import Executor
-from infra.requests import Request, Result
+from infra.requests import Request
 from workers.importer.activities import ActivityPlanner
 from workers.importer.history import HistoryPlanner
 from workers.importer.mapping import Activities, History, Mapping
@@ -35,7 +37,7 @@ _TOGETHER = 100
 _FEW = 200
 """Rows that are planned and then decided before the next ones, while they are in the processor's cache."""
 
-_IN_LEDGER = "SELECT row_key FROM dealtrace.import_ledger WHERE row_key = ANY(%b::uuid[])"
+_IN_LEDGER = "SELECT uuid_send(row_key) FROM dealtrace.import_ledger WHERE row_key = ANY(%b::uuid[])"
 
 
 class Job(NamedTuple):
@@ -104,21 +106,23 @@ class _ShareImport:
         self._planner = job.planner(self._source, share)
         self._summary = ImportSummary(job.kind, job.mapping.source, job.dry_run)
         self._named: set[str] = set()
-        self._on_their_way: set[UUID] = set()
+        self._looked_up: set[str] = set()
+        """Deals whose place was looked for, and is known if they are there."""
+        self._on_their_way: set[bytes] = set()
 
     def run(self, export: ExportFile) -> Iterator[Told]:
         summary = self._summary
         planned: deque[_Planned] = deque()
         chunks = self._planned(export, planned)
-        answers = self._dry(chunks) if summary.dry_run else self._executor.execute_all(chunks)
-        for answer in answers:
-            done = planned.popleft()
-            problems = self._account(done, answer)
-            yield Told(done.chunk[-1].line, export.bytes_read, problems, summary)
+        outcomes = self._dry(chunks) if summary.dry_run else self._executor.execute_all(chunks)
+        for done in outcomes:
+            chunk = planned.popleft()
+            problems = self._account(chunk, done)
+            yield Told(chunk.chunk[-1].line, export.bytes_read, problems, summary)
 
-    def _dry(self, chunks: Iterable[Iterable[Request]]) -> Iterator[list[Result | Refusal]]:
+    def _dry(self, chunks: Iterable[Iterable[Request]]) -> Iterator[Done]:
         for requests in chunks:
-            yield self._executor.execute(list(requests), dry_run=True)
+            yield Done.of(self._executor.execute(list(requests), dry_run=True))
 
     def _planned(self, export: ExportFile, planned: deque[_Planned]) -> Iterator[Iterable[Request]]:
         """The requests of one chunk after the other; what is needed to account for the answers waits in `planned`."""
@@ -139,18 +143,20 @@ class _ShareImport:
             self._planner.plan(few, now, plan)
             yield from plan.requests[begun:]
 
-    def _account(self, done: _Planned, answers: list[Result | Refusal]) -> list[Problem]:
+    def _account(self, planned: _Planned, done: Done) -> list[Problem]:
         """Count what became of the chunk's rows; the problems with them, in the order of the file."""
-        summary, plan = self._summary, done.plan
-        problems = [r for r in done.chunk if isinstance(r, Problem)] + plan.problems
-        for row, request, answer in zip(plan.rows, plan.requests, answers, strict=True):
-            if isinstance(answer, Refusal):
-                problems.append(self._refused(row, request, answer))
-            else:
-                self._count(answer)
-        self._named.update([row.cells[0] for row in done.rows])
-        summary.rows += len(done.chunk)
-        summary.already_there += len(done.rows) - len(done.fresh)
+        summary, plan = self._summary, planned.plan
+        problems = [r for r in planned.chunk if isinstance(r, Problem)] + plan.problems
+        for i, refusal in done.refusals.items():
+            problems.append(self._refused(plan.rows[i], plan.requests[i], refusal))
+        self._named.update([row.cells[0] for row in planned.rows])
+        summary.rows += len(planned.chunk)
+        summary.events += done.events
+        summary.opened += len(plan.opening - done.refusals.keys() - done.repeated)
+        # Of those repeated another import of the same rows was quicker.
+        summary.already_there += len(planned.rows) - len(planned.fresh) + len(done.repeated)
+        if not summary.dry_run:
+            summary.position = max(summary.position, done.position)
         summary.ignored += plan.ignored
         summary.deals = len(self._named)
         errors = sum(problem.level == "error" for problem in problems)
@@ -168,25 +174,29 @@ class _ShareImport:
         """
         keys = [row.key for row in rows]
         known = {
-            key for (key,) in self._connection.run(lambda conn: conn.execute(_IN_LEDGER, [keys]).fetchall())
+            key
+            for (key,) in self._connection.run(
+                lambda conn: conn.execute(_IN_LEDGER, [UuidArray(keys)]).fetchall()
+            )
         }
         before = self._on_their_way
-        fresh = dict(zip(reversed(keys), reversed(rows), strict=True))  # of two rows with one id, the first
-        here = set(fresh)
+        here = set(keys)
         taken = (known | before) & here
         self._on_their_way = before | here if self._summary.dry_run else here - taken
-        if not taken and len(fresh) == len(rows):
+        if not taken and len(here) == len(rows):
             return rows
+        fresh = dict(zip(reversed(keys), reversed(rows), strict=True))  # of two rows with one id, the first
         return [row for row in rows if fresh[row.key] is row and row.key not in taken]
 
     def _look_up(self, rows: list[Row], places: dict[UUID, Place]) -> None:
         """Where the deals stand that the log has and this import has not touched yet."""
+        new = {row.cells[0] for row in rows} - self._looked_up
+        self._looked_up |= new
         missing = set()
-        for deal in {row.cells[0] for row in rows}:
+        for deal in new:
             with suppress(BadRow):  # planning reports it
-                deal_id = self._source.deal_id(deal)
-                if deal_id not in places:
-                    missing.add(deal_id)
+                missing.add(self._source.deal_id(deal))
+        missing -= places.keys()
         if missing:
             streams = self._executor.streams(missing)
             places.update((i, Place.of(stream)) for i, stream in streams.items() if stream.version)
@@ -197,20 +207,11 @@ class _ShareImport:
             streams = self._executor.streams(missing)
             opener.accounts.update(i for i, stream in streams.items() if stream.version)
 
-    def _count(self, answer: Result) -> None:
-        summary = self._summary
-        if not summary.dry_run:
-            summary.position = max(summary.position, answer.position)
-        if answer.repeated:  # another import of the same rows was quicker
-            summary.already_there += 1
-        for item in answer.items:
-            summary.events += len(item.event_ids)
-            summary.opened += item.command == "open-deal"
-
     def _refused(self, row: Row, request: Request, refusal: Refusal) -> Problem:
         """A refusal that planning did not foresee: where the deal stands is not what we believed."""
         if isinstance(self._planner, HistoryPlanner) and not self._summary.dry_run:
             self._planner.places.pop(self._source.deal_id(row.deal), None)
+            self._looked_up.clear()
             self._planner.opener.accounts.difference_update(
                 command.account_id for command in request.commands if isinstance(command, OpenAccount)
             )
