@@ -12,7 +12,7 @@ ROOMS := domain infra projections workers api
 
 .PHONY: help
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: $(INSTALLED) ## a .venv with the dealtrace command; does nothing when nothing changed
@@ -36,6 +36,10 @@ run: install ## start everything: PostgreSQL, demonstration data, API and projec
 .PHONY: test
 test: install ## the whole suite against real PostgreSQL (ARGS="-k words" narrows it)
 	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-oldest
+test-oldest: install ## the same on a PostgreSQL 15 of its own, where Debian's package is installed
+	@$(BIN)/python -m tests.postgresql_15 $(ARGS)
 
 .PHONY: check
 check: install ## format, lint, types, import rules, dependency audit

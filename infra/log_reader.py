@@ -1,6 +1,6 @@
 """Reading the log: by window of positions, by range of streams, decoded."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,10 +15,12 @@ _WINDOW = (
     f"SELECT {_COLUMNS} FROM dealtrace.events WHERE notification_id > %b AND notification_id <= %b ORDER BY 1"  # noqa: S608
 )
 _AT = f"SELECT {_COLUMNS} FROM dealtrace.events WHERE notification_id = ANY(%b) ORDER BY 1"  # noqa: S608
-_RANGE = f"""
+_PAGE = f"""
 SELECT {_COLUMNS} FROM dealtrace.events
-WHERE originator_id BETWEEN %b AND %b AND notification_id <= %b
-ORDER BY originator_id, originator_version"""  # noqa: S608
+WHERE (originator_id, originator_version) > (%b, %b) AND originator_id <= %b AND notification_id <= %b
+ORDER BY originator_id, originator_version LIMIT %b"""  # noqa: S608
+_PAGE_EVENTS = 1_000
+"""So few that they are still in the processor's caches when they are decoded and folded."""
 _STREAMS = f"SELECT {_COLUMNS} FROM dealtrace.events WHERE originator_id = ANY(%b) AND notification_id <= %b"  # noqa: S608
 _PLAN = """
 WITH streams AS (
@@ -51,22 +53,50 @@ def read_at(conn: Connection[Any], positions: Sequence[int]) -> list[Recorded]:
     return _decoded(_rows(conn, _AT, [list(positions)]))
 
 
-def read_range(conn: Connection[Any], first: UUID, last: UUID, upto: int) -> list[Recorded]:
-    """The events up to a position of the streams with ids from `first` to `last`, stream by stream in order.
+def stored_streams(
+    conn: Connection[Any], first: UUID, last: UUID, upto: int
+) -> Iterator[list[tuple[UUID, list[TupleRow]]]]:
+    """The events up to a position of the streams with ids from `first` to `last`, as they are stored.
 
-    The events of a stream share one object as its id.
+    Some streams at a time, in the order of their ids, each whole and in order.
     """
-    events, stream = [], first
-    for position, stream_id, *rest in _rows(conn, _RANGE, [first, last, upto]):
-        if stream_id.int != stream.int:
-            stream = stream_id
-        events.append(decode(position, stream, *rest))
+    after, version, streams = first, 0, list[tuple[UUID, list[TupleRow]]]()
+    while rows := _rows(conn, _PAGE, [after, version, last, upto, _PAGE_EVENTS]):
+        for row in rows:
+            if not streams or row[1].int != streams[-1][0].int:
+                streams.append((row[1], []))
+            streams[-1][1].append(row)
+        after, version = rows[-1][1:3]
+        if len(rows) < _PAGE_EVENTS:
+            break
+        if streams[:-1]:
+            yield streams[:-1]
+        del streams[:-1]  # the last one may go on
+    if streams:
+        yield streams
+
+
+def decode_stream(stream: UUID, stored: Iterable[TupleRow], unwanted: Collection[str] = ()) -> list[Recorded]:
+    """The events of a stream without those of unwanted topics.
+
+    They share one object as their stream's id, and those recorded at one time share that: what is the same object is
+    quickly seen to be equal.
+    """
+    events: list[Recorded] = []
+    at: Any = None
+    for position, _, version, topic, recorded_at, state in stored:
+        if topic not in unwanted:
+            if recorded_at != at:
+                at = recorded_at
+            events.append(decode(position, stream, version, topic, at, state))
     return events
 
 
-def read_streams(conn: Connection[Any], streams: Sequence[UUID], upto: int) -> list[Recorded]:
-    """The events up to a position of the named streams, in any order."""
-    return _decoded(_rows(conn, _STREAMS, [list(streams), upto]))
+def read_streams(
+    conn: Connection[Any], streams: Sequence[UUID], upto: int, unwanted: Collection[str] = ()
+) -> list[Recorded]:
+    """The events up to a position of the named streams, in any order, without those of unwanted topics."""
+    return _decoded(row for row in _rows(conn, _STREAMS, [list(streams), upto]) if row[3] not in unwanted)
 
 
 def plan_ranges(conn: Connection[Any], upto: int, events: int) -> list[tuple[UUID, UUID, int]]:
@@ -83,5 +113,5 @@ def _rows(conn: Connection[Any], query: str, parameters: list[Any]) -> list[Tupl
         return cursor.execute(query, parameters).fetchall()
 
 
-def _decoded(rows: list[TupleRow]) -> list[Recorded]:
+def _decoded(rows: Iterable[TupleRow]) -> list[Recorded]:
     return [decode(*row) for row in rows]

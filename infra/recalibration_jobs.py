@@ -2,7 +2,7 @@
 
 import hashlib
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 import msgspec
@@ -102,6 +102,11 @@ SELECT * FROM (
        AND (%(state)s::text IS NULL OR %(state)s = 'done')
        AND (%(before)s::uuid IS NULL OR id < %(before)s) ORDER BY id DESC LIMIT %(limit)s)
 ) found ORDER BY id DESC LIMIT %(limit)s"""  # noqa: S608 -- constants
+_BY_STATE = """
+SELECT state, count(*), coalesce(sum(extract(epoch FROM ended_at - began_at)), 0)::float8,
+       greatest(extract(epoch FROM clock_timestamp() - min(CASE state WHEN 'queued' THEN asked_at
+                                                                      WHEN 'running' THEN began_at END)), 0)::float8
+FROM dealtrace.recalibration_jobs GROUP BY state"""
 _REMEMBERED = (
     "SELECT request_digest, result FROM dealtrace.command_results WHERE (actor_id, command_id) = (%s, %s)"
 )
@@ -162,6 +167,24 @@ def jobs(
     """Jobs, the latest first, from behind the one that a page ended with."""
     asked = {"funnel": funnel, "state": state, "before": before, "limit": limit}
     return [Job(*row) for row in conn.execute(_PAGE.encode(), asked).fetchall()]
+
+
+class InState(msgspec.Struct, frozen=True):
+    """The jobs in one state. `seconds` is how long those took that began and are over, from beginning to end, in all;
+    `oldest` is the age in seconds of the oldest of them that is not over, since it was asked for, or since it began
+    when it runs.
+    """
+
+    state: State
+    jobs: int = 0
+    seconds: float = 0.0
+    oldest: float = 0.0
+
+
+def by_state(conn: Connection[Any]) -> list[InState]:
+    """The jobs in every state there is, those without any too."""
+    found = {state: InState(state, *rest) for state, *rest in conn.execute(_BY_STATE).fetchall()}
+    return [found.get(state) or InState(state) for state in get_args(State)]
 
 
 def cancel(conn: Connection[Any], job: UUID) -> bool:

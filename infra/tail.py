@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any
+from uuid import UUID
 
 import psycopg
 
 from domain.errors import Overloaded
 from domain.event import Recorded
-from infra.event_store import CHANNEL, read_head
+from infra.event_store import CHANNEL, LogReplaced, read_head
 from infra.log_reader import read_window
 from infra.readers import DatabaseError, Readers
 
@@ -31,6 +32,7 @@ class Tail:
     def __init__(self, readers: Readers, listen_url: str) -> None:
         self._readers = readers
         self._url = listen_url
+        self._log: tuple[UUID, int] | None = None
         self._head: int | None = None
         self._recent: deque[Recorded] = deque(maxlen=RECENT)
         self._news = asyncio.Event()
@@ -55,27 +57,28 @@ class Tail:
             self._followers -= 1
             if not self._followers and self._task is not None:
                 self._task.cancel()
-                self._task, self._head = None, None
+                self._task, self._log, self._head = None, None, None
                 self._recent.clear()
 
-    async def after(self, position: int, patience: float) -> list[Recorded]:
+    async def after(self, log: tuple[UUID, int], position: int, patience: float) -> list[Recorded]:
         """The next events after the position, at most WINDOW, all of them; none when none comes in time.
 
-        Raises DatabaseError.
+        Raises DatabaseError; and LogReplaced when another log, or another epoch of it, is here than the one that is
+        followed.
         """
-        if not await self._beyond(position, patience):
+        if not await self._beyond(log, position, patience):
             return []
         assert self._head is not None
         upto = min(self._head, position + WINDOW)
-        if self._recent and self._recent[0].position <= position + 1:
+        if self._log == log and self._recent and self._recent[0].position <= position + 1:
             first = position + 1 - self._recent[0].position
             return list(islice(self._recent, first, first + upto - position))
-        return await self._readers.run(lambda conn: read_window(conn, position, upto))
+        return await self._readers.run(lambda conn: _window(conn, log, position, upto))
 
-    async def _beyond(self, position: int, patience: float) -> bool:
+    async def _beyond(self, log: tuple[UUID, int], position: int, patience: float) -> bool:
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + patience
-        while not self.stopped and (self._head is None or self._head <= position):
+        while not self.stopped and (self._head is None or (self._log == log and self._head <= position)):
             try:
                 await asyncio.wait_for(self._news.wait(), give_up_at - loop.time())
             except TimeoutError:
@@ -87,8 +90,7 @@ class Tail:
         try:
             while True:
                 try:
-                    head, events = await self._readers.run(self._read)
-                    self._take(head, events)
+                    events = self._take(*await self._readers.run(self._read))
                 except (DatabaseError, Overloaded) as error:
                     log.warning("the end of the log can not be read, trying again: %s", error)
                     events = []
@@ -97,20 +99,29 @@ class Tail:
         finally:
             await hints.close()
 
-    def _read(self, conn: psycopg.Connection[Any]) -> tuple[int, list[Recorded]]:
-        """How far we have come, and the next window up to there."""
-        head = read_head(conn).position
-        if self._head is None:
-            return head, []
-        upto = min(head, self._head + WINDOW)
-        return upto, read_window(conn, self._head, upto) if upto > self._head else []
+    def _read(self, conn: psycopg.Connection[Any]) -> tuple[tuple[UUID, int], int, list[Recorded]]:
+        """Which log it is, how far we have come, and the next window up to there."""
+        head = read_head(conn)
+        if self._head is None or head.log != self._log:
+            return head.log, head.position, []
+        upto = min(head.position, self._head + WINDOW)
+        return head.log, upto, read_window(conn, self._head, upto) if upto > self._head else []
 
-    def _take(self, head: int, events: list[Recorded]) -> None:
+    def _take(self, log: tuple[UUID, int], head: int, events: list[Recorded]) -> list[Recorded]:
+        if log != self._log:
+            self._recent.clear()
         self._recent.extend(events)
-        self._head = head
+        self._log, self._head = log, head
         self._news.set()
         if not self.stopped:
             self._news = asyncio.Event()
+        return events
+
+
+def _window(conn: psycopg.Connection[Any], log: tuple[UUID, int], after: int, upto: int) -> list[Recorded]:
+    if (head := read_head(conn)).log != log:
+        raise LogReplaced(head)
+    return read_window(conn, after, upto)
 
 
 class _Hints:

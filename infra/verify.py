@@ -1,7 +1,8 @@
 """Proof that the log is whole: dense positions, gapless streams, readable bytes, and the root over all leaves."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from datetime import UTC
+from itertools import accumulate
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -16,7 +17,8 @@ from infra.verify_contents import changed_texts, ids_used_twice, misplaced
 
 SHOWN = 20
 """At most so many problems of one kind are named."""
-_WINDOW = 10_000
+_WINDOW = 1_000
+"""So few that they are still in the processor's caches when they are looked at."""
 _EVENTS = """
 SELECT notification_id, originator_id, originator_version, topic, recorded_at, state
 FROM dealtrace.events WHERE notification_id > %b AND notification_id <= %b
@@ -65,7 +67,7 @@ def log_root(
     """
     head = read_head(conn)
     until = head.position if until is None else until
-    epochs = conn.execute("SELECT epoch, after_position FROM dealtrace.epochs ORDER BY epoch").fetchall()
+    epoch_of = _epoch_of(conn)
     wanted: dict[int, set[str]] = {}
     for one in expected:
         wanted.setdefault(one.position, set()).add(one.root)
@@ -88,12 +90,12 @@ def log_root(
                 position, last_recorded_at = found, recorded_at
                 leaf = leaf_text(
                     log_id=head.log_id,
-                    epoch=max((e for e, after in epochs if after < position), default=0),
+                    epoch=epoch_of(position),
                     position=position,
                     stream_id=stream_id,
                     stream_version=version,
                     topic=topic,
-                    recorded_at=recorded_at.astimezone(UTC),
+                    recorded_at=recorded_at,
                     state=state,
                 )
                 root.append(leaf_hash(leaf))
@@ -127,6 +129,13 @@ def verify_log(
     if not found.problems:
         problems += ids_used_twice(conn, found.position, SHOWN)
     return msgspec.structs.replace(found, problems=(*found.problems, *problems))
+
+
+def _epoch_of(conn: Connection[Any]) -> Callable[[int], int]:
+    """From a position to the epoch in which it was appended; 0 before all of them."""
+    epochs = conn.execute("SELECT after_position, epoch FROM dealtrace.epochs ORDER BY 1").fetchall()
+    begins, highest = [after for after, _ in epochs], [0, *accumulate((epoch for _, epoch in epochs), max)]
+    return lambda position: highest[bisect_left(begins, position)]
 
 
 def _compare(root: LogRoot, expected: set[str], position: int, problems: list[str]) -> None:

@@ -1,7 +1,7 @@
 """What each event says beside its place in the log: its id is its own, its partition key is its stream's, and the
 personal texts that it names are those that the vault holds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, get_type_hints
 
@@ -28,7 +28,7 @@ def misplaced(event: Recorded) -> str | None:
     home = forecast_stream(key) if AGGREGATE_OF[type(event.event)].name == "forecast" else key
     return (
         None
-        if stream == home
+        if stream.int == home.int
         else f"position {event.position} of stream {stream} has the partition key {key}"
     )
 
@@ -53,11 +53,11 @@ def ids_used_twice(conn: Connection[Any], until: int, shown: int) -> list[str]:
     ]
 
 
-def _texts(event: Event) -> Iterator[TextRef]:
-    return (ref for ref in _text_fields(type(event))(event) if ref is not None)
+def _texts(event: Event) -> list[TextRef]:
+    return [ref for name in _text_fields(type(event)) if (ref := getattr(event, name)) is not None]
 
 
 @cache
-def _text_fields(event: type[Event]) -> Callable[[Event], tuple[TextRef | None, ...]]:
-    names = [name for name, hint in get_type_hints(event).items() if hint in (TextRef, TextRef | None)]
-    return lambda one: tuple(getattr(one, name) for name in names)
+def _text_fields(event: type[Event]) -> tuple[str, ...]:
+    """The fields of an event that name a text in the vault."""
+    return tuple(name for name, hint in get_type_hints(event).items() if hint in (TextRef, TextRef | None))

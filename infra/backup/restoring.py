@@ -133,6 +133,7 @@ def _load_all(conn: Connection[Any], archive: ZipFile, manifest: Manifest, progr
         if table.name in _MADE_BY_MIGRATIONS:
             conn.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier("dealtrace", table.name)))
         _load(conn, archive, table, progress)
+        _number_on(conn, table.name)
         conn.execute(sql.SQL("ANALYZE {}").format(sql.Identifier("dealtrace", table.name)))
 
 
@@ -157,6 +158,18 @@ def _load(conn: Connection[Any], archive: ZipFile, table: Saved, progress: Progr
         raise DamagedBackup(f"{table.file} does not have the SHA-256 that the manifest names")
     if rows != table.rows:
         raise DamagedBackup(f"{table.file} holds {rows} rows, and the manifest names {table.rows}")
+
+
+def _number_on(conn: Connection[Any], table: str) -> None:
+    """Rows that are added now are numbered from behind the last one of the backup."""
+    name = sql.Identifier("dealtrace", table)
+    numbered_by = "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attidentity <> ''"
+    for (column,) in conn.execute(numbered_by, [f"dealtrace.{table}"]).fetchall():
+        conn.execute(
+            sql.SQL(
+                "SELECT setval(pg_get_serial_sequence({}, {}), coalesce(max({}), 0) + 1, false) FROM {}"
+            ).format(f"dealtrace.{table}", column, sql.Identifier(column), name)
+        )
 
 
 def _check(conn: Connection[Any], manifest: Manifest, progress: Progress) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,11 +13,13 @@ import pytest
 from domain.deal import AdvanceStage, LogActivity, OpenDeal
 from domain.playbook import SetCurrency
 from domain.templates import TAS_PLUS
+from infra import recalibration_jobs as jobs
 from infra.connection import LogConnection
 from infra.event_store import LedgerRow
 from infra.executor import Executor
 from infra.ids import new_id
 from infra.postgres import Server, scratch_database
+from infra.recalibration_records import add_record
 from infra.requests import Request, Result
 from projections.engine.catalogue import catalogue
 from projections.engine.digests import digest
@@ -24,7 +27,10 @@ from tests.store.log import ADMIN, ask, done
 
 SECRET = "Ms Example of the dairy"
 DEALS = [UUID(int=0x0195A000000070008000000000000001 + n) for n in range(6)]
-DATA = ("events", "command_results", "import_ledger", "vault")
+DATA = (
+    "events", "command_results", "import_ledger", "vault",
+    "recalibration_records", "recalibration_jobs", "switches",
+)  # fmt: skip
 """The tables that an empty database has without a row."""
 EMPTY: dict[str, list[Any]] = {table: [] for table in DATA}
 """The contents of an empty database."""
@@ -46,8 +52,29 @@ def the_row() -> Request:
         actor=ADMIN,
         command_id=str(new_id()),
         origin="import",
-        row=LedgerRow(UUID(int=7), "a crm"),
+        row=LedgerRow(UUID(int=7).bytes, "a crm"),
     )
+
+
+def stand_beside(server: Server) -> None:
+    """What a recalibration and a switch that was taken back leave beside the log, and a job that waits."""
+    until, deals = datetime(2026, 3, 1, tzinfo=UTC), catalogue()["deals"]
+    with psycopg.connect(server.app_url, autocommit=True) as conn:
+        done = jobs.ask(conn, jobs.Wanted("tas_plus", until, None, 1, 10, "alice", "admin")).job
+        jobs.take(conn)
+        add_record(conn, done.id, "ab" * 32, "tas_plus", until, b"{}")
+        assert jobs.finish(conn, done.id, attempt=1)
+        jobs.ask(
+            conn,
+            jobs.Wanted("tas_plus", until, None, 2, 10, "alice", "admin"),
+            jobs.Key("again", b"the request"),
+        )
+        for what, before, after in (("switch", 0, 1), ("rollback", 1, 0)):
+            conn.execute(
+                "INSERT INTO dealtrace.switches (what, projection, from_version, to_version, position)"
+                " VALUES (%s, 'deals', %s, %s, 3)",
+                [what, deals.version + before, deals.version + after],
+            )
 
 
 def told(server: Server, *requests: Request) -> list[Result]:
@@ -93,6 +120,7 @@ def told_once(server: Server, template_database: str) -> Iterator[Server]:
         told(database, ask(TAS_PLUS), ask(SetCurrency(currency="EUR")))
         told(database, *(the_command(deal) for deal in DEALS))
         told(database, the_row())
+        stand_beside(database)
         yield database
 
 

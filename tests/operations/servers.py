@@ -86,10 +86,10 @@ class PostgreSQL15:
         """What a database administrator does for us: a database, its owner, and a login for the application."""
         with psycopg.connect(self._url("postgres", "postgres"), autocommit=True) as conn:
             password = sql.Literal(self._password)
-            # The owner makes scratch databases and cuts connections in the tests.
+            # The owner makes scratch databases, watches sessions and cuts connections in the tests.
             conn.execute(sql.SQL("CREATE ROLE dealtrace_owner LOGIN CREATEDB PASSWORD {}").format(password))
             conn.execute(sql.SQL("CREATE ROLE dealtrace_app LOGIN PASSWORD {}").format(password))
-            conn.execute("GRANT pg_signal_backend TO dealtrace_owner")
+            conn.execute("GRANT pg_signal_backend, pg_read_all_stats TO dealtrace_owner")
             conn.execute(f"CREATE DATABASE {DATABASE} OWNER dealtrace_owner")
 
     @property
@@ -176,7 +176,7 @@ def pgbouncer(server: Server, folder: Path, servers: int) -> Iterator[Server]:
         yield Server(server.owner_url, url, server.version, embedded=False)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 class Serving:

@@ -83,6 +83,8 @@ class Front:
         self.reads = 0
         self.writes: list[tuple[float, float]] = []
         """When each write began, and how long it took, in seconds."""
+        self.opened: dict[str, int] = {}
+        """The deals that were opened, and at which position."""
         self._stop = threading.Event()
 
     def _write(self) -> None:
@@ -91,7 +93,8 @@ class Front:
                 began = time.monotonic()
                 answer = client.post(f"{self.address}/v1/deals", json={"funnel": "tas_plus", "owner": "anna"})
                 self.writes.append((began, time.monotonic() - began))
-                self._note(answer)
+                if self._note(answer):
+                    self.opened[answer.json()["deal_id"]] = answer.json()["position"]
                 self._stop.wait(0.1)
 
     def _read(self, path: str) -> None:
@@ -176,13 +179,20 @@ def test_a_release_takes_over_under_load_and_goes_back_and_nobody_notices(
             assert httpx.get(f"{blue.address}/ready").status_code == 200
             front.address = blue.address
             switched = time.monotonic()
-            some = front.reads
+            some, known = front.reads, set(front.opened)
             wait_until(lambda: front.reads > some + 50)
 
             front.address = green.address
             said = next_one("projections", "rollback")
             assert said.code == 0, said.err
             assert httpx.get(f"{blue.address}/v1/deals", headers=MANAGER).status_code == 503
+            written_to_the_new_one = set(front.opened) - known
+            assert written_to_the_new_one
+            for deal in sorted(written_to_the_new_one, key=front.opened.__getitem__)[-20:]:
+                asked = f"{green.address}/v1/deals/{deal}?min_position={front.opened[deal]}"
+                assert httpx.get(asked, headers=MANAGER, timeout=30).status_code == 200
+            proof = this("verify", "--digests")
+            assert proof.code == 0, proof.err
             some = front.reads
             wait_until(lambda: front.reads > some + 50)
 

@@ -52,9 +52,9 @@ def refused_for_now(answer: httpx.Response) -> bool:
     return True
 
 
-async def soon(true: Callable[[], bool]) -> None:
+async def soon(true: Callable[[], bool], seconds: float = 60.0) -> None:
     """Return when it is so."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 -- nobody sets an event for these
             await asyncio.sleep(0.01)
 
@@ -128,23 +128,29 @@ def test_when_the_database_stays_away_all_who_wait_hear_so_together(database: Se
         for number in range(200):
             group.submit(ask(OpenDeal(funnel="tas_plus")), number, taken.extend)
         wait_until(lambda: len(taken) == 200)
-        assert time.monotonic() - began < 20 * patience, "not 200 times the patience"
+        assert time.monotonic() - began < 100 * patience, "not 200 times the patience"
     assert all(isinstance(error, psycopg.OperationalError) for _, error in taken)
 
 
 @pytest.mark.anyio
 async def test_queries_that_would_wait_too_long_are_refused(database: Server) -> None:
-    with closing(Readers(database.app_url, readers=1, max_waiting=5, patience=0.3)) as readers:
-        slow = [asyncio.create_task(readers.run(sleep(0.7))) for _ in range(8)]
-        answers = await asyncio.gather(*slow, return_exceptions=True)
-    assert [type(answer) for answer in answers] == [type(None)] + [Overloaded] * 7
-    assert {str(answer) for answer in answers[1:5]} == {"Queries wait too long."}
-    assert {str(answer) for answer in answers[5:]} == {"Too many queries wait already."}
+    patience, began, end = 3.0, threading.Event(), threading.Event()
 
+    def slow(_: psycopg.Connection[Any]) -> str:
+        began.set()
+        return "done" if end.wait(60) else "never told"
 
-def sleep(seconds: float) -> Callable[[psycopg.Connection[Any]], None]:
-    """A query that takes so long."""
-    return lambda conn: conn.execute("SELECT pg_sleep(%s)", [seconds]) and None
+    with closing(Readers(database.app_url, readers=1, max_waiting=5, patience=patience)) as readers:
+        first = asyncio.create_task(readers.run(slow))
+        await soon(began.is_set)
+        others = [asyncio.create_task(readers.run(slow)) for _ in range(7)]
+        await asyncio.sleep(patience + 0.2)  # for so long nothing comes
+        end.set()
+        assert await first == "done"
+        answers = await asyncio.gather(*others, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Overloaded] * 7
+    assert {str(answer) for answer in answers[:4]} == {"Queries wait too long."}
+    assert {str(answer) for answer in answers[4:]} == {"Too many queries wait already."}
 
 
 @pytest.mark.anyio
@@ -154,6 +160,23 @@ async def test_every_statement_has_a_limit_of_time(database: Server) -> None:
     assert limit == ("20s",)
     with closing(LogConnection(database.app_url)) as log:
         assert log.run(lambda conn: conn.execute("SHOW statement_timeout").fetchone()) == ("20s",)
+
+
+@pytest.mark.anyio
+async def test_a_query_is_planned_for_what_it_asks_however_often_it_came(database: Server) -> None:
+    with closing(Readers(database.app_url, readers=1)) as readers:
+        for version in range(20):
+            await readers.run(
+                lambda conn, asked=version: conn.execute(
+                    "SELECT FROM dealtrace.events WHERE originator_version > %s", [asked]
+                )
+            )
+        plans = await readers.run(
+            lambda conn: conn.execute(
+                "SELECT sum(generic_plans), sum(custom_plans) > 0 FROM pg_prepared_statements"
+            ).fetchone()
+        )
+    assert plans == (0, True)
 
 
 @pytest.mark.anyio
@@ -233,7 +256,7 @@ def test_a_server_that_is_told_to_stop_answers_everything_it_accepted(
                     (answered if answer.status_code == 201 else refused).add(request)
 
         clients = [Running(lambda name=name: client(name)) for name in range(12)]
-        wait_until(lambda: len(answered) > 200)
+        wait_until(lambda: len(answered) > 200, 120)
         server.process.send_signal(signal.SIGTERM)
         for running in clients:
             running.result()
@@ -245,55 +268,43 @@ def test_a_server_that_is_told_to_stop_answers_everything_it_accepted(
     assert broken & in_the_log == set(), "a command that came into the log was answered"
 
 
-@pytest.mark.slow
-@pytest.mark.anyio
-async def test_the_latency_of_accepted_commands_stays_bounded_in_a_flood(log: Log) -> None:
-    """Many more clients than the queue has room for, for seconds: each gets an answer soon, whatever it is."""
+def test_the_wait_of_accepted_commands_stays_bounded_in_a_flood(log: Log) -> None:
+    """Who is accepted waits for those who fit into the queue, and for the group under way; for no others.
+
+    Counted in commands that went before, which is the same on every machine.
+    """
+    room, group_of, many = 64, 32, 3000
+    told, waited, refused = [len(log.events())], list[int](), list[int]()
+    turn = (
+        threading.Lock()
+    )  # nobody is told anything between the look at where the log stands and the submission
+
+    def take(answers: list[Any]) -> None:
+        with turn:
+            for before, answer in answers:
+                waited.append(answer.position - before)
+                told[0] = answer.position
+
+    def client() -> None:
+        while len(waited) < many:
+            try:
+                with turn:
+                    group.submit(ask(OpenDeal(funnel="tas_plus")), told[0], take)
+            except Overloaded:
+                refused.append(1)
+                time.sleep(0.001)
+
     with (
         closing(LogConnection(log.app_url)) as connection,
-        closing(GroupCommit(Executor(connection), max_waiting=64, max_group=32)) as group,
-        closing(Readers(log.app_url)) as readers,
+        closing(GroupCommit(Executor(connection), max_waiting=room, max_group=group_of)) as group,
     ):
-        app: Any = create_app(group_commit=group, readers=readers, host="127.0.0.1")
-        counts = await flood(app, clients=400, seconds=4)
-    assert counts.statuses.keys() == {201, 503}
-    assert counts.statuses[201] > 400, "the flood does not stop the work"
-    assert counts.slowest < 5.0
-    assert counts.accepted <= {event.meta.request_id for event in log.events()}
-
-
-class Counts:
-    """What the clients of a flood saw."""
-
-    def __init__(self) -> None:
-        self.statuses: dict[int, int] = {}
-        self.accepted: set[str] = set()
-        self.slowest = 0.0
-
-
-async def flood(app: Any, clients: int, seconds: float) -> Counts:
-    """So many clients that send command after command; who is refused tries again in a tenth of a second."""
-    counts, until = Counts(), time.monotonic() + seconds
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
-
-        async def client(name: int) -> None:
-            number = 0
-            while time.monotonic() < until:
-                number += 1
-                request = f"{name}-{number}"
-                began = time.monotonic()
-                headers = {**ACTOR, "X-Request-Id": request}
-                answer = await http.post("/v1/deals", json={"funnel": "tas_plus"}, headers=headers)
-                counts.slowest = max(counts.slowest, time.monotonic() - began)
-                counts.statuses[answer.status_code] = counts.statuses.get(answer.status_code, 0) + 1
-                if answer.status_code == 201:
-                    counts.accepted.add(request)
-                else:
-                    await asyncio.sleep(0.1)
-
-        await asyncio.gather(*(client(name) for name in range(clients)))
-    return counts
+        with log.held():  # until there is more than fits
+            clients = [Running(client) for _ in range(8)]
+            wait_until(lambda: bool(refused))
+        for flooding in clients:
+            flooding.result(120)
+    assert len(log.events()) == told[0]
+    assert group_of < max(waited) <= room + group_of
 
 
 @pytest.mark.slow

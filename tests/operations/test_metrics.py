@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event as Flag
@@ -21,11 +22,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from api import metrics
 from api.logs import JsonLines
 from domain.deal import LogActivity
+from infra import recalibration_jobs as jobs
 from infra import tracing
 from infra.connection import LogConnection
 from infra.executor import Executor
 from infra.postgres import Server
+from infra.sessions import alone
 from infra.settings import configuration_reference
+from projections.engine.connecting import connect
 from projections.engine.rebuilding import Cancelled, rebuild
 from projections.engine.running import run_to_head
 from tests.api.conftest import Api, serve
@@ -170,6 +174,30 @@ def test_decisions_made_again_are_counted(api: Api) -> None:
         done(Executor(elsewhere).execute([ask(LogActivity(deal_id=deal, kind="call"))])[0])
     assert api.post(f"/v1/deals/{deal}/log-activity", {"kind": "call"}, If_Match="*").status_code == 200
     assert value(scrape(api), "redecisions_total") == before + 1
+
+
+def test_the_queue_of_recalibrations_is_seen(api: Api) -> None:
+    url, until = api.database.app_url, datetime(2026, 3, 1, tzinfo=UTC)
+    with alone(url, jobs.RUNNING) as ours, connect(url) as conn:  # so that the server runs none of them
+        assert ours
+        asked = [
+            jobs.ask(conn, jobs.Wanted("tas_plus", until, None, seed, 10, "alice", "admin")).job.id
+            for seed in range(5)
+        ]
+        for _ in range(3):
+            running = jobs.take(conn)
+            assert running is not None
+            if running.id == asked[0]:
+                assert jobs.fail(conn, running.id, running.attempt, "a mistake")
+            elif running.id == asked[1]:
+                assert jobs.cancel(conn, running.id)
+        found = scrape(api)
+    states = ("queued", "running", "done", "failed", "cancelled")
+    assert [value(found, "recalibration_jobs", state=state) for state in states] == [2, 1, 0, 1, 1]
+    assert value(found, "recalibration_seconds", state="failed") > 0
+    assert value(found, "recalibration_seconds", state="done") == 0
+    waited = value(found, "recalibration_oldest_queued_seconds")
+    assert waited >= value(found, "recalibration_running_seconds") > 0
 
 
 def test_without_its_database_the_server_still_answers() -> None:

@@ -94,7 +94,7 @@ def test_nobody_listens_in_a_lent_session(pooled: Server) -> None:
     log = recorded(playbook("sales", [stage("lead")]))
     write_log(pooled.owner_url, log)
     with connect(pooled.app_url, "test") as conn:
-        assert wait_for(conn, len(log), timeout=20)
+        assert wait_for(conn, len(log), timeout=60)
     stop.set()
     thread.join()
     assert lent(pooled, "SELECT count(*) FROM pg_listening_channels()") == [[(0,)]] * LEND

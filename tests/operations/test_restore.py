@@ -4,8 +4,10 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -16,6 +18,7 @@ import pytest
 from api.queries import readiness
 from domain.deal import OpenDeal
 from domain.errors import CommandIdReused
+from infra import recalibration_jobs as jobs
 from infra.backup import DamagedBackup, NotEmpty, NotFitting, restore, write_backup
 from infra.connection import LogConnection
 from infra.event_store import read_head
@@ -30,8 +33,11 @@ from projections.engine.adopting import adopt_log, foreign
 from projections.engine.catalogue import catalogue
 from projections.engine.checkpoints import ForeignLog, ensure
 from projections.engine.connecting import connect
+from projections.engine.rebuilding import Cancelled, rebuild
 from projections.engine.replaying import replay_log
+from projections.engine.retiring import retire
 from projections.engine.running import run_to_head
+from projections.engine.switches import switches
 from tests.cli.conftest import program_on
 from tests.operations.conftest import (
     DATA,
@@ -48,6 +54,7 @@ from tests.operations.conftest import (
 )
 from tests.store.log import ask
 from workers.restorer import restore_backup
+from workers.verifier import prove
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,12 +83,58 @@ def test_everything_is_there_again_in_a_new_epoch(
     manifest = write_backup(told_once.app_url, file)
     outcome = restore_backup(database, file)
     assert contents(database) == contents(told_once)
+    key = "SELECT command_key FROM dealtrace.secrets"
+    assert rows(database, key) == rows(told_once, key)
     assert head(database) == (2, manifest.position)
     assert rows(database, "SELECT epoch, after_position FROM dealtrace.epochs ORDER BY 1") == [
         (1, 0), (2, manifest.position),
     ]  # fmt: skip
     assert outcome.restored.root == manifest.root
     assert digests(database) == clean_run(told_once)
+    assert prove(database.app_url, digests=True).problems == ()
+
+
+def test_recalibrations_and_the_memory_of_switches_go_on_where_they_were(
+    told_once: Server, bare: Server, file: Path
+) -> None:
+    """What ran is begun again, what waits is taken up, and a retry of asking for it is known."""
+    write_backup(told_once.app_url, file)
+    restore_backup(bare, file)
+    with connect(bare.app_url) as conn:
+        assert jobs.any_open(conn)
+        waiting = jobs.Wanted("tas_plus", datetime(2026, 3, 1, tzinfo=UTC), None, 2, 10, "alice", "admin")
+        again = jobs.ask(conn, waiting, jobs.Key("again", b"the request"))
+        taken = jobs.take(conn)
+        assert taken is not None
+        assert (again.repeated, again.job.id) == (True, taken.id)
+        version = catalogue()["deals"].version
+        conn.execute(
+            "INSERT INTO dealtrace.switches (what, projection, to_version, position) VALUES ('switch', 'deals', %s, 4)",
+            [version + 1],
+        )
+        assert [one.what for one in switches(conn)] == ["switch", "rollback", "switch"]
+    assert [n for (n,) in rows(bare, "SELECT number FROM dealtrace.switches ORDER BY 1")] == [1, 2, 3]
+
+
+def test_where_another_release_answered_it_is_remembered_that_this_one_does_since_the_restore(
+    told_log: Server, bare: Server, file: Path
+) -> None:
+    version = catalogue()["deals"].version
+    rows(
+        told_log,
+        "INSERT INTO dealtrace.switches (what, projection, from_version, to_version, position)"
+        " VALUES ('switch', 'deals', %s, %s, 5)",
+        version,
+        version + 1,
+    )
+    manifest = write_backup(told_log.app_url, file)
+    restore_backup(bare, file)
+    with connect(bare.app_url) as conn:
+        last = switches(conn)[-1]
+        assert (last.what, last.projection, last.from_version, last.to_version, last.position) == (
+            "restored", "deals", version + 1, version, manifest.position,
+        )  # fmt: skip
+    assert retire(bare.app_url) == [], "nothing stands in the way of this release"
 
 
 def test_it_goes_on_where_the_log_ended(told_once: Server, bare: Server, file: Path) -> None:
@@ -145,6 +198,9 @@ def test_a_database_with_a_single_row_is_not_empty(
         "command_results": "('a', 'b', '', '', now())",
         "import_ledger": "(gen_random_uuid(), 'x', 1)",
         "vault": "(gen_random_uuid(), gen_random_uuid(), '', 'x')",
+        "recalibration_records": "(gen_random_uuid(), '', 'x', now(), now(), '{}')",
+        "recalibration_jobs": "(gen_random_uuid(), 'x', now(), NULL, 1, 10, 'a', 'admin')",
+        "switches": "(DEFAULT, now(), 'switch', 'deals', 1, 2, 3)",
     }
     rows(untouched, f"INSERT INTO dealtrace.{table} VALUES {row[table]}")
     try:
@@ -315,6 +371,35 @@ def test_projections_ahead_of_the_backup_are_refused_until_told(
     run_to_head(told_log.app_url)
     assert digests(told_log) == clean_run(told_log)
     assert adopt_log(told_log.app_url) == []
+
+
+def test_neither_what_was_parked_nor_a_rebuild_under_way_goes_on_after_a_restore(
+    told_log: Server, file: Path
+) -> None:
+    deals = catalogue()["deals"]
+    write_backup(told_log.app_url, file)
+    tell_more(told_log)
+    run_to_head(told_log.app_url)
+    rows(
+        told_log,
+        "INSERT INTO projection.parked SELECT 'deals', %s, 1, originator_id, notification_id, originator_id,"
+        " originator_version, 'a mistake' FROM dealtrace.events ORDER BY notification_id DESC LIMIT 1",
+        deals.version,
+    )
+    stop = threading.Event()
+    with pytest.raises(Cancelled):
+        rebuild(
+            told_log.app_url, projections=[deals], processes=1, range_events=2, stop=stop,
+            progress=lambda *_: stop.set(),
+        )  # fmt: skip
+    assert rows(told_log, "SELECT count(*) FROM projection.rebuilds") == [(1,)]
+    lose_the_log(told_log)
+    restore_backup(told_log, file)
+    adopt_log(told_log.app_url)
+    for left in ("parked", "rebuilds", "rebuild_ranges"):
+        assert rows(told_log, f"SELECT count(*) FROM projection.{left}") == [(0,)]
+    assert digests(told_log) == clean_run(told_log)
+    assert prove(told_log.app_url, digests=True).problems == ()
 
 
 def test_the_operator_is_told_so_and_by_which_verb(told_log: Server, file: Path, tmp_path: Path) -> None:

@@ -1,18 +1,25 @@
 """Whoever changes the log past the program is found out, by reading it or by a root noted earlier."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from domain.playbook import AdoptRateSet
+from domain.playbook.rates import EvidenceInput, RateInput
+from domain.templates import TAS_PLUS
 from infra.postgres import Server, scratch_database
+from infra.recalibration_records import add_record
 from infra.snapshot import one_snapshot
 from infra.verify import Expected, Verification, verify_log
 from projections.engine.catalogue import catalogue
 from projections.engine.connecting import connect
 from projections.engine.running import run_to_head
 from tests.cli.conftest import program_on
-from tests.operations.conftest import rows, tell_more
+from tests.operations.conftest import DEALS, rows, tell_more, told
+from tests.store.log import ask
 from workers.verifier import Proof, prove
 
 SWAPPED = """
@@ -166,6 +173,38 @@ def test_skipped_events_and_another_log_are_problems_too(told_log: Server) -> No
     assert [p.partition(":")[0] for p in proven(told_log).problems] == ["deals v1 skipped events"]
     rows(told_log, "UPDATE projection.checkpoints SET epoch = 7 WHERE projection = 'timeline'")
     assert any(p.endswith("epoch 7") and p.startswith("timeline v1") for p in proven(told_log).problems)
+
+
+MISFITS = {
+    "UPDATE dealtrace.import_ledger SET position = 500": "the import ledger has 1 rows beyond the head of the log, of a crm",
+    "UPDATE dealtrace.command_results SET result = convert_to(replace(convert_from(result, 'UTF8'), '\"position\":',"
+    " '\"position\":50'), 'UTF8') WHERE get_byte(result, 0) = 123": "results of commands are remembered that name positions",
+    "DELETE FROM dealtrace.recalibration_records": "is done, and its record is not there",
+}
+
+
+@pytest.mark.parametrize("what", MISFITS)
+def test_what_lies_beside_the_log_and_does_not_fit_it_is_found(told_log: Server, what: str) -> None:
+    assert prove(told_log.app_url).problems == ()
+    rows(told_log, what)
+    (problem,) = prove(told_log.app_url).problems
+    assert MISFITS[what] in problem
+
+
+def test_a_rate_set_whose_evidence_is_gone_or_another_is_found(told_log: Server) -> None:
+    digest = "cd" * 32
+    evidence = EvidenceInput(record=DEALS[0], digest=digest, candidate="landmark/1")
+    rates = tuple(RateInput(stage=stage.key, rate=Decimal("0.5")) for stage in TAS_PLUS.stages)
+    adopt = AdoptRateSet(funnel="tas_plus", rates=rates, evidence=evidence, reason="better")
+    (done,) = told(told_log, ask(adopt))
+    problem = (
+        f"position {done.position}: the record {DEALS[0]}, from which a rate set was adopted, is not there"
+    )
+    assert prove(told_log.app_url).problems == (problem,)
+    with connect(told_log.app_url) as conn:
+        add_record(conn, DEALS[0], "ef" * 32, "tas_plus", datetime(2026, 3, 1, tzinfo=UTC), b"{}")
+    (problem,) = prove(told_log.app_url).problems
+    assert f"was adopted from the digest {digest} of the record {DEALS[0]}, whose digest is efef" in problem
 
 
 def test_the_program_says_so_and_ends_with_1(told_log: Server, tmp_path: Path) -> None:

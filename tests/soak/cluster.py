@@ -20,7 +20,7 @@ from infra.server_account import Account, server_account
 
 CLEAN = "clean"
 """A second database with the same contents at the start, where the run is repeated without faults."""
-UP_SECONDS = 60
+UP_SECONDS = 180
 
 _CONF = """
 listen_addresses = ''

@@ -105,6 +105,7 @@ class Follower:
         self._all = headers["X-Actor-Role"] == "auditor"
         self._stop = threading.Event()
         self._resume = after
+        self._last_id = ""
         self.seen: list[int] = []
         self.problems: list[str] = []
         self.resumed = -1
@@ -130,7 +131,8 @@ class Follower:
     def _follow(self) -> None:
         conn = HTTPConnection("127.0.0.1", self._ports[self._at], timeout=TIMEOUT)
         try:
-            conn.request("GET", "/v1/stream", headers={**self._headers, "Last-Event-ID": str(self._resume)})
+            headers = {**self._headers, "Last-Event-ID": self._last_id}
+            conn.request("GET", f"/v1/stream?after={self._resume}", headers=headers)
             answer = conn.getresponse()
             if answer.status != 200:
                 if answer.status not in LATER:
@@ -162,7 +164,8 @@ class Follower:
         lines = dict(line.split(b": ", 1) for line in frame.split(b"\n") if b": " in line)
         if b"id" not in lines:
             return
-        position = int(lines[b"id"])
+        self._last_id = lines[b"id"].decode()
+        position = int(self._last_id.rpartition(".")[2])
         if b"event" in lines:
             if position <= self._resume or (self._all and position != self._resume + 1):
                 self.problems.append(f"the stream told of position {position} after {self._resume}")

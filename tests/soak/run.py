@@ -17,7 +17,7 @@ def run(world: World) -> None:
     seed, deadline = world.schedule.seed, time.monotonic() + SECONDS
     for name in (*APIS, *projectors(world.schedule)):
         world.programs[name].start()
-    wait_until(lambda: all(_ready(port) for port in world.ports), 60)
+    wait_until(lambda: all(_ready(port) for port in world.ports), 180)
     world.opener = Writer(seed, 1000, world.ports, opening(seed))
     world.opener.thread.start()
     world.opener.thread.join()
@@ -35,7 +35,7 @@ def run(world: World) -> None:
                 f"{name} ended with {world.programs[name].codes}: {_last_words(world, name)}"
             )
     head = _caught_up(world, deadline)
-    wait_until(lambda: followers[0].position >= head, 20)
+    wait_until(lambda: followers[0].position >= head, 120)
     for one in (looker, *followers):
         one.stop()
     expected = list(range(world.after + 1, head + 1))
