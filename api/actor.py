@@ -14,6 +14,7 @@ ROLES = tuple(role for role in get_args(Role) if role != "system")
 """The roles that may come from outside."""
 
 ACTOR_ID, ACTOR_ROLE = b"x-actor-id", b"x-actor-role"
+ACTOR_IDS = "1 to 200 printable characters"
 _HOST = re.compile(r"(?:\[([^][]+)\]|([^][:@]*))(?::\d*)?")
 
 
@@ -44,11 +45,9 @@ def verified_actor(scope: Any) -> Actor:
     except UnicodeDecodeError:
         actor_id = ""
     role = headers.get(ACTOR_ROLE, b"").decode("latin-1").strip()
-    if not actor_id or len(actor_id) > 200 or not actor_id.isprintable():
+    if not may_be_actor_id(actor_id):
         raise Unauthenticated(
-            "The request does not say who sends it.",
-            field="X-Actor-Id",
-            accepted="1 to 200 printable characters",
+            "The request does not say who sends it.", field="X-Actor-Id", accepted=ACTOR_IDS
         )
     for known in ROLES:
         if role == known:
@@ -56,6 +55,11 @@ def verified_actor(scope: Any) -> Actor:
     raise Unauthenticated(
         "The request does not say in which role it is sent.", field="X-Actor-Role", accepted=", ".join(ROLES)
     )
+
+
+def may_be_actor_id(text: str) -> bool:
+    """Whether somebody may be called so."""
+    return 0 < len(text) <= 200 and text.isprintable()
 
 
 def _refuse_strangers(scope: Any) -> None:

@@ -31,6 +31,8 @@ from infra.readers import DatabaseError, MissingTable, Readers, Switched
 from workers.recalibration.keeper import Keeper
 
 _ONE = "/v1/recalibrations/{recalibration_id}"
+_READ = ["GET", "HEAD"]
+"""HEAD answers as GET does, and the connection leaves the body out. Not for streams, whose answer never ends."""
 
 
 class RequestRoute(APIRoute):
@@ -87,7 +89,7 @@ def create_app(
     _add_recalibrations(app, answers, readers, keeper, events)
     _add_system(app, readers)
     metrics = Metrics(load, group_commit, readers, readers.watcher())
-    app.add_api_route("/metrics", metrics.__call__, methods=["GET"])
+    app.add_api_route("/metrics", metrics.__call__, methods=_READ)
     return app
 
 
@@ -99,7 +101,7 @@ def _add_commands(app: FastAPI, answers: Answers) -> None:
 
 def _add_queries(app: FastAPI, readers: Readers) -> None:
     for route in asking.ROUTES:
-        app.add_api_route(route.path, asking.OneQuery(route, readers).__call__, methods=["GET"])
+        app.add_api_route(route.path, asking.OneQuery(route, readers).__call__, methods=_READ)
 
 
 def _add_recalibrations(
@@ -109,14 +111,14 @@ def _add_recalibrations(
     keeper: Keeper | None,
     events: RecalibrationEvents,
 ) -> None:
-    for path, method, endpoint in (
-        ("/v1/recalibrations", "POST", AskRecalibration(readers, keeper)),
-        (f"{_ONE}/cancel", "POST", CancelRecalibration(readers, keeper)),
-        (f"{_ONE}/events", "GET", events),
-        (f"{_ONE}/report", "GET", RecalibrationReport(readers)),
-        ("/v1/funnels/{funnel}/rate-sets", "POST", rate_sets.AdoptCandidate(answers, readers)),
+    for path, methods, endpoint in (
+        ("/v1/recalibrations", ["POST"], AskRecalibration(readers, keeper)),
+        (f"{_ONE}/cancel", ["POST"], CancelRecalibration(readers, keeper)),
+        (f"{_ONE}/events", ["GET"], events),
+        (f"{_ONE}/report", _READ, RecalibrationReport(readers)),
+        ("/v1/funnels/{funnel}/rate-sets", ["POST"], rate_sets.AdoptCandidate(answers, readers)),
     ):
-        app.add_api_route(path, endpoint.__call__, methods=[method])
+        app.add_api_route(path, endpoint.__call__, methods=methods)
 
 
 def _add_system(app: FastAPI, readers: Readers) -> None:
@@ -125,12 +127,12 @@ def _add_system(app: FastAPI, readers: Readers) -> None:
     async def openapi(_: Request) -> Response:
         return Response(described, media_type="application/json")
 
-    app.add_api_route("/", system.index, methods=["GET"])
-    app.add_api_route("/health", system.health, methods=["GET"])
-    app.add_api_route("/ready", system.Ready(readers).__call__, methods=["GET"])
-    app.add_api_route("/problems", system.all_problems, methods=["GET"])
-    app.add_api_route("/problems/{code}", system.one_problem, methods=["GET"])
-    app.add_api_route("/openapi.json", openapi, methods=["GET"])
+    app.add_api_route("/", system.index, methods=_READ)
+    app.add_api_route("/health", system.health, methods=_READ)
+    app.add_api_route("/ready", system.Ready(readers).__call__, methods=_READ)
+    app.add_api_route("/problems", system.all_problems, methods=_READ)
+    app.add_api_route("/problems/{code}", system.one_problem, methods=_READ)
+    app.add_api_route("/openapi.json", openapi, methods=_READ)
 
 
 async def _refused(request: Request, refusal: Exception) -> Response:

@@ -6,10 +6,13 @@ from typing import Any, TypeVar
 
 from api import params as p
 from api.cursor import cursor_after
+from api.refusals import InvalidParameters
+from domain.organisation import Organisation
 from infra.event_store import read_head
 from projections.engine.checkpoints import checkpoints
 from projections.engine.description import Projection
 from projections.filters import Filters
+from projections.organisation import members, organisation_at
 
 Connection = Any
 """A psycopg connection, read-only and in one snapshot; the queries of `projections/` use it."""
@@ -27,9 +30,37 @@ def now(conn: Connection) -> datetime:
     return max(datetime.now(UTC), read_head(conn).recorded_at)
 
 
-def filters_of(params: p.Filters) -> Filters:
-    """The filters asked for."""
-    return Filters(params.owner, params.account, params.product_line, params.customer_segment, params.region)
+def filters_of(
+    conn: Connection, params: p.Filters, as_of: datetime | None = None, known_at: datetime | None = None
+) -> Filters:
+    """The filters asked for; a team is its people, and those of the teams below, at (T, K).
+
+    Raises InvalidParameters for a team that was not there.
+    """
+    owners = None
+    if params.team is not None:
+        org = organisation_at(conn, as_of, known_at)
+        require_team(org, params.team)
+        owners = members(org, params.team)
+    return Filters(
+        params.owner,
+        params.account,
+        params.product_line,
+        params.customer_segment,
+        params.region,
+        params.grade,
+        owners,
+    )
+
+
+def require_team(org: Organisation, team: str) -> None:
+    """Raises InvalidParameters for a team that the organisation has not."""
+    if team not in org.teams:
+        raise InvalidParameters(
+            f"There was no team {team!r} then.",
+            field="team",
+            accepted=", ".join(org.teams) or "none yet",
+        )
 
 
 def position_of(conn: Connection, *wanted: Projection) -> int:

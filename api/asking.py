@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from typing import Any, NamedTuple, get_type_hints
+from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,7 +13,9 @@ from api import params as p
 from api import queries_sales as sales
 from api.actor import verified_actor
 from api.body import checked_params
+from api.knowledge import answer_to, answered
 from api.refusals import InvalidParameters, NotYetVisible
+from api.waiting import may_wait, with_waiting
 from api.what_if import what_if
 from domain.event import Actor
 from infra.readers import Readers
@@ -47,7 +50,7 @@ class QueryRoute(NamedTuple):
     @property
     def answer(self) -> Any:
         """The struct that is answered."""
-        return get_type_hints(self.query)["return"]
+        return may_wait(answered(get_type_hints(self.query)["return"], self.params), self.params)
 
 
 ROUTES = (
@@ -113,7 +116,8 @@ class OneQuery:
         return Response(body, 200, headers, "application/json")
 
     def _ask(self, conn: Any, params: p.Params, viewer: Actor) -> tuple[bytes, int | None, int | None]:
-        answer = self._query(conn, params, viewer) if self._by_viewer else self._query(conn, params)
+        answer = answer_to(self._query, conn, params, *([viewer] if self._by_viewer else []))
+        answer = with_waiting(conn, answer, params, viewer)
         return queries.encode(answer), getattr(answer, "version", None), getattr(answer, "position", None)
 
     async def _wait_for(self, position: int | None) -> None:
@@ -139,10 +143,21 @@ class OneQuery:
 
 
 def texts(request: Request) -> dict[str, str]:
-    """The parameters of path and query string by name. Raises InvalidParameters for one that stands there twice."""
+    """The parameters of path and query string by name.
+
+    Raises InvalidParameters for one that stands there twice, and for what is no text.
+    """
+    try:
+        unquote_to_bytes(request.scope["query_string"]).decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidParameters(
+            "The query string is not UTF-8.", accepted="percent-encoded UTF-8, such as %C3%A4"
+        ) from None
     found = dict(request.path_params)
     for name, text in request.query_params.multi_items():
         if name in found:
-            raise InvalidParameters("A parameter stands there twice.", field=name[:100])
+            raise InvalidParameters(
+                "A parameter stands there twice.", field=name[:100], accepted="each parameter once"
+            )
         found[name] = text
     return found

@@ -14,7 +14,7 @@ from api.commands import ROUTES, CommandRoute, answer
 from api.headers import command_id, header, idempotency_key
 from api.refusals import InvalidFields, InvalidParameters, VersionMissing
 from domain.command import Command
-from domain.errors import Refusal
+from domain.errors import Refusal, StaleVersion
 from domain.event import Actor
 from infra.requests import Request
 
@@ -33,7 +33,7 @@ class Batch:
         trace = scope["trace"]
         actor = trace.actor = verified_actor(scope)
         if scope["query_string"]:
-            raise InvalidParameters("Commands take no query parameters.")
+            raise InvalidParameters("Commands take no query parameters.", accepted="an address without ?")
         if header(scope, b"if-match") is not None:
             raise InvalidParameters(
                 "A batch takes if_match in its items.", field="If-Match", accepted="no If-Match"
@@ -42,17 +42,20 @@ class Batch:
         key = idempotency_key(scope)
         items = [_Item(index, item) for index, item in enumerate(_items(body))]
         opened: set[str] = set()
-        result = await self._answers.to(
-            Request(
-                commands=tuple(item.checked(actor) for item in items),
-                actor=actor,
-                command_id=command_id(key),
-                request_id=trace.request_id,
-                correlation_id=trace.correlation_id,
-                digest=hashlib.sha256(canonical(["POST", scope["path"], body])).digest() if key else None,
-                expected=tuple(item.version(opened) for item in items),
-            )
+        wanted = Request(
+            commands=tuple(item.checked(actor) for item in items),
+            actor=actor,
+            command_id=command_id(key),
+            request_id=trace.request_id,
+            correlation_id=trace.correlation_id,
+            digest=hashlib.sha256(canonical(["POST", scope["path"], body])).digest() if key else None,
+            expected=tuple(item.version(opened) for item in items),
         )
+        try:
+            result = await self._answers.to(wanted)
+        except StaleVersion as stale:
+            _say_by_items(stale)
+            raise
         trace.position = result.position
         results = [{"command": item.command, **answer(item)} for item in result.items]
         headers = {"Idempotency-Replayed": "true"} if result.repeated else {}
@@ -62,6 +65,18 @@ class Batch:
             headers,
             "application/json",
         )
+
+
+def _say_by_items(stale: StaleVersion) -> None:
+    """Versions stand in the items of a batch, and one that only the batch itself would have reached is no version."""
+    stale.field = "if_match"
+    stale.accepted = f"{stale.committed}, after reading what changed"
+    if stale.current != stale.committed:
+        stale.detail = (
+            f"The command was based on version {stale.expected}; the current version is {stale.committed}, and "
+            f"{stale.current} when the command's turn comes, after the others of the batch. Nothing was done."
+        )
+        stale.accepted = f'{stale.current}, or "*" behind a command of the batch that names {stale.committed}'
 
 
 def _items(body: dict[str, Any]) -> list[Any]:

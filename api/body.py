@@ -7,10 +7,10 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
-from api.problems import FieldError, shortened
+from api.field_errors import invalid
 from api.refusals import BodyTooLarge, InvalidFields, InvalidParameters, MalformedJson, NotJson
 from api.strict_json import parse
-from domain.errors import Overloaded, Refusal
+from domain.errors import Overloaded
 
 MAX_COMMAND = 1024 * 1024
 MAX_BATCH = 8 * 1024 * 1024
@@ -18,7 +18,6 @@ MOST_AT_ONCE = 256 * 1024 * 1024
 """Bytes of all the bodies that are being read."""
 BODY_SECONDS = 60.0
 """For how long a body may keep its request waiting."""
-MOST_ERRORS = 20
 
 M = TypeVar("M", bound=BaseModel)
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -29,6 +28,8 @@ async def read_object(request: Request, limit: int) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise NotJson("The body must be JSON.", field="Content-Type", accepted="application/json")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise NotJson("The body must not be compressed.", field="Content-Encoding", accepted="no such header")
     value = parse(await _read(request, limit))
     if not isinstance(value, dict):
         raise InvalidFields(
@@ -56,9 +57,11 @@ async def _read(request: Request, limit: int) -> bytes:
                     )
                 chunks.append(chunk)
     except ClientDisconnect:
-        raise MalformedJson("The body broke off.") from None
+        raise MalformedJson("The body broke off.", accepted="the whole body") from None
     except TimeoutError:
-        raise MalformedJson(f"The body did not come to its end in {BODY_SECONDS:g} s.") from None
+        raise MalformedJson(
+            f"The body did not come to its end in {BODY_SECONDS:g} s.", accepted="a body within that time"
+        ) from None
     finally:
         _reading.bytes -= size
     return b"".join(chunks)
@@ -88,7 +91,7 @@ def checked(model: type[M], canonical_body: bytes) -> M:
     try:
         return model.model_validate_json(canonical_body, strict=True)
     except ValidationError as error:
-        raise invalid(error, InvalidFields) from None
+        raise invalid(error, model, InvalidFields) from None
 
 
 def checked_params(model: type[M], params: dict[str, Any]) -> M:
@@ -96,46 +99,4 @@ def checked_params(model: type[M], params: dict[str, Any]) -> M:
     try:
         return model.model_validate(params)
     except ValidationError as error:
-        raise invalid(error, InvalidParameters) from None
-
-
-def invalid(error: ValidationError, kind: type[Refusal]) -> Refusal:
-    """What a model says, as a refusal that names the fields and what they accept; never what was sent."""
-    found = [_field_error(e) for e in error.errors(include_url=False, include_input=False)[:MOST_ERRORS]]
-    first = found[0]
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    refusal = kind(
-        f"{first.field}: {first.detail}{more}." if first.field else f"{first.detail}{more}.",
-        field=first.field or None,
-        accepted=first.accepted,
-    )
-    refusal.errors = found  # type: ignore[attr-defined]
-    return refusal
-
-
-def _field_error(error: Any) -> FieldError:
-    """One of pydantic's errors in our words. `loc` may hold names the sender chose, so it is cut."""
-    field = ".".join(shortened(str(part), 100) for part in error["loc"][:6])
-    context = error.get("ctx", {})
-    match error["type"]:
-        case "extra_forbidden":
-            return FieldError(field, "there is no such field")
-        case "missing":
-            return FieldError(field, "is missing")
-        case "value_error":
-            return FieldError(field, shortened(str(context["error"])))
-        case "literal_error":
-            return FieldError(field, "is not one of the known words", context["expected"])
-        case "string_pattern_mismatch":
-            return FieldError(
-                field, "is not written as it must be", f"text that matches {context['pattern']}"
-            )
-        case "timezone_aware":
-            return FieldError(field, "has no offset from UTC", "a time such as 2026-03-02T09:30:00Z")
-        case "datetime_type" | "datetime_parsing" | "datetime_from_date_parsing":
-            return FieldError(field, "is not a time", "a time such as 2026-03-02T09:30:00Z")
-        case "date_type" | "date_parsing" | "date_from_datetime_parsing" | "date_from_datetime_inexact":
-            return FieldError(field, "is not a day", "a day such as 2026-03-31")
-        case "uuid_type" | "uuid_parsing":
-            return FieldError(field, "is not an id", "a UUID")
-    return FieldError(field, shortened(error["msg"].replace("Input should", "should")))
+        raise invalid(error, model, InvalidParameters) from None

@@ -87,7 +87,7 @@ class OneCommand:
         actor = trace.actor = verified_actor(scope)
         route.require_role(actor)
         if request.scope["query_string"]:
-            raise InvalidParameters("Commands take no query parameters.")
+            raise InvalidParameters("Commands take no query parameters.", accepted="an address without ?")
         body = await read_object(request, MAX_COMMAND)
         key, expected = idempotency_key(scope), if_match(scope)
         digest = _digest(scope["path"], expected, body) if key is not None else None

@@ -5,20 +5,30 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from api.params import Fresh, OneFunnel, Page, Text, TwoClocks
+from api.params import IN_DIGITS, Fresh, OneFunnel, Page, Text, TwoClocks
 from domain.command import Key
+from domain.wording import accepting
 
 Month = Annotated[
     str,
     StringConstraints(pattern=r"^((19|2[01])[0-9]{2}-(0[1-9]|1[0-2])|eventually)$"),
     Field(examples=["2026-03"]),
+    accepting("a month such as 2026-03, or eventually in an undated funnel"),
 ]
 """A month; `eventually` in an undated funnel."""
 
 Quarter = Annotated[
-    str, StringConstraints(pattern=r"^FY(19|2[01])[0-9]{2}-Q[1-4]$"), Field(examples=["FY2026-Q1"])
+    str,
+    StringConstraints(pattern=r"^FY(19|2[01])[0-9]{2}-Q[1-4]$"),
+    Field(examples=["FY2026-Q1"]),
+    accepting("a fiscal quarter such as FY2026-Q1"),
 ]
-Year = Annotated[str, StringConstraints(pattern=r"^FY(19|2[01])[0-9]{2}$"), Field(examples=["FY2026"])]
+Year = Annotated[
+    str,
+    StringConstraints(pattern=r"^FY(19|2[01])[0-9]{2}$"),
+    Field(examples=["FY2026"]),
+    accepting("a fiscal year such as FY2026"),
+]
 
 
 class PeriodParams(OneFunnel, TwoClocks):
@@ -39,6 +49,7 @@ class ForecastParams(PeriodParams):
     rate_set: Annotated[
         int | None,
         Field(ge=1, le=10**9, description="What if this rate set, by its number, were the one in force."),
+        IN_DIGITS,
     ] = None
 
 

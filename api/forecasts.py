@@ -7,21 +7,23 @@ from typing import TypeVar
 import msgspec
 
 from api import forecast_params as p
-from api.asked import Connection, moment_of, now, page_of, position_of
+from api.asked import Connection, moment_of, now, page_of, position_of, require_team
 from api.cursor import place_of
 from api.params import TwoClocks
 from api.refusals import InvalidParameters
 from domain.event import Actor
-from domain.forecast_sight import Sight, forecast_sight, persons
+from domain.forecast import FORMULA
+from domain.forecast_sight import BLIND, Sight, forecast_sight, persons
 from projections import forecast_audit as audit_rows
 from projections import forecast_audit_page as audit_page
 from projections import forecast_weeks as weeks
 from projections import forecasting
 from projections import organisation as organisation_history
+from projections import rate_set_history as rates_since
 from projections import rate_sets as rates
-from projections.deal_teams import stints_of
 from projections.forecast_audit_page import Asked, AuditEntry
 from projections.forecast_rows import Horizon, Then, horizon, then
+from projections.forecast_stints import ever_worked_on_a_deal, stints_of
 from projections.forecast_weeks import ForecastAccuracy, ForecastWeeks
 from projections.forecasting import Forecast
 from projections.organisation import OrganisationView, organisation_at
@@ -61,9 +63,15 @@ def forecast_accuracy(conn: Connection, params: p.ForecastAccuracyParams, viewer
     at = _at(conn, params.funnel, params)
     if not at.funnel.dated:
         raise InvalidParameters(
-            f"The funnel {params.funnel!r} is undated; its forecasts are for no month.", field="funnel"
+            f"The funnel {params.funnel!r} is undated; its forecasts are for no month.",
+            field="funnel",
+            accepted="a dated funnel",
         )
-    months = _checked(lambda: weeks.months_over(at, params.from_month, params.to_month), "from_month")
+    months = _checked(
+        lambda: weeks.months_over(at, params.from_month, params.to_month),
+        "from_month",
+        "1 to 12 months that are over, the first one first",
+    )
     return weeks.forecast_accuracy(conn, at, months, sight_of(conn, viewer))
 
 
@@ -73,6 +81,7 @@ class AuditPage(msgspec.Struct, frozen=True):
     entries: list[AuditEntry]
     next_cursor: str | None
     position: int
+    formula: str = FORMULA
 
 
 def forecast_audit(conn: Connection, params: p.ForecastAuditParams, viewer: Actor) -> AuditPage:
@@ -99,6 +108,7 @@ class RateSets(msgspec.Struct, frozen=True):
     funnel: str
     in_force: int | None
     rate_sets: list[RateSetInHistory]
+    formula: str = rates_since.FORMULA
 
 
 def rate_sets(conn: Connection, params: p.RateSetsParams) -> RateSets:
@@ -117,7 +127,17 @@ def organisation(conn: Connection, params: p.OrganisationParams) -> Organisation
 
 def sight_of(conn: Connection, viewer: Actor) -> Sight:
     """What the viewer may see of F1 as the organisation is today, whatever moment is asked about."""
-    return forecast_sight(viewer, organisation_at(conn), stints_of(conn, persons(viewer)))
+    org = organisation_at(conn)
+    if not forecast_sight(viewer, org).any:
+        return BLIND
+    return forecast_sight(viewer, org, stints_of(conn, persons(viewer)))
+
+
+def sees_all_of_f1(conn: Connection, viewer: Actor) -> bool:
+    """Whether sums of F1 over all deals of any time are for the viewer: whoever sees everybody's, and never had a deal
+    whose forecast such a sum would give away."""
+    sight = sight_of(conn, viewer)
+    return sight.any and sight.owners is None and not ever_worked_on_a_deal(conn, persons(viewer))
 
 
 def period_of(conn: Connection, params: p.PeriodParams) -> tuple[Then, Horizon]:
@@ -127,14 +147,13 @@ def period_of(conn: Connection, params: p.PeriodParams) -> tuple[Then, Horizon]:
             "Only one period can be asked about.", field=given[1], accepted=f"{given[0]} or {given[1]}"
         )
     at = _at(conn, params.funnel, params)
-    if params.team is not None and params.team not in at.org.teams:
-        raise InvalidParameters(
-            f"There was no team {params.team!r} then.",
-            field="team",
-            accepted=", ".join(at.org.teams) or "none yet",
-        )
+    if params.team is not None:
+        require_team(at.org, params.team)
     field = given[0] if given else "as_of"
-    return at, _checked(lambda: horizon(at, params.month, params.quarter, params.year), field)
+    accepted = (
+        "2026-03, FY2026-Q1, FY2026 and their like" if at.funnel.dated else "no period, or month=eventually"
+    )
+    return at, _checked(lambda: horizon(at, params.month, params.quarter, params.year), field, accepted)
 
 
 def _at(conn: Connection, funnel: str, params: TwoClocks) -> Then:
@@ -147,9 +166,11 @@ def _at(conn: Connection, funnel: str, params: TwoClocks) -> Then:
     return then(conn, funnel, moment_of(conn, params), params.known_at)
 
 
-def _checked(read: Callable[[], T], field: str) -> T:
+def _checked(read: Callable[[], T], field: str, accepted: str) -> T:
     """What a function makes of a label; its ValueError as a refusal of the parameter."""
     try:
         return read()
     except ValueError as error:
-        raise InvalidParameters(f"There is no such period: {error}.", field=field) from None
+        raise InvalidParameters(
+            f"There is no such period: {error}.", field=field, accepted=accepted
+        ) from None

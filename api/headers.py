@@ -14,7 +14,9 @@ def header(scope: Any, name: bytes) -> str | None:
     """The header's text, None when it is missing. Raises InvalidParameters when it stands there twice."""
     found = [value for key, value in scope["headers"] if key == name]
     if len(found) > 1:
-        raise InvalidParameters("A header stands there twice.", field=name.decode().title())
+        raise InvalidParameters(
+            "A header stands there twice.", field=name.decode().title(), accepted="each header once"
+        )
     return found[0].decode("latin-1").strip() if found else None
 
 

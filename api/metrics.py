@@ -25,6 +25,7 @@ from infra.event_store import read_head
 from infra.group_commit import GroupCommit
 from infra.metrics import described, exposition
 from infra.readers import DatabaseError, MissingTable, Readers
+from infra.recalibration_jobs import by_state
 from projections.engine.rebuild_progress import rebuild_progress
 from projections.engine.status import status
 
@@ -39,6 +40,7 @@ class Figure(NamedTuple):
 
 _PROJECTION = ("projection", "version", "generation", "state")
 _REBUILD = ("projection", "version", "generation")
+_STATE = ("state",)
 
 FIGURES = {
     figure.name.removeprefix("dealtrace_"): figure
@@ -65,6 +67,21 @@ FIGURES = {
         ),
         Figure("dealtrace_rebuild_events", "Events that a rebuild under way reads in all.", _REBUILD),
         Figure("dealtrace_rebuild_done", "Events that it has read.", _REBUILD),
+        Figure(
+            "dealtrace_recalibration_jobs",
+            "Recalibrations that were asked for: those that are queued, that run, and all that ever were done, failed or"
+            " were cancelled.",
+            _STATE,
+        ),
+        Figure(
+            "dealtrace_recalibration_seconds",
+            "Seconds that those which are over took, from their beginning to their end, in all.",
+            _STATE,
+        ),
+        Figure(
+            "dealtrace_recalibration_oldest_queued_seconds", "For how long the first in the queue has waited."
+        ),
+        Figure("dealtrace_recalibration_running_seconds", "Since when the one that runs was begun."),
     )
 }
 
@@ -120,6 +137,14 @@ def _of_database(conn: Any) -> Iterator[Value]:
         rebuild = r.projection, str(r.version), str(r.generation)
         yield "rebuild_events", rebuild, r.events
         yield "rebuild_done", rebuild, r.done
+    for j in by_state(conn):
+        yield "recalibration_jobs", (j.state,), j.jobs
+        if j.state == "queued":
+            yield "recalibration_oldest_queued_seconds", (), j.oldest
+        elif j.state == "running":
+            yield "recalibration_running_seconds", (), j.oldest
+        else:
+            yield "recalibration_seconds", (j.state,), j.seconds
 
 
 class _Families:

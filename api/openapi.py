@@ -13,11 +13,12 @@ from api.batch import MOST_COMMANDS
 from api.forecast_params import ForecastAuditParams
 from api.metrics import Metrics
 from api.openapi_recalibrations import recalibrations
-from api.params_sales import AccountAtParams, OneAccount
+from api.params_sales import AccountAtParams, OneAccount, StateDealsParams
 from api.recalibration_params import OneRecalibration, RecalibrationsParams
 from api.schemas import Json, Schemas
 from api.stream import Change, StreamParams
 from domain import errors as d
+from infra.places import PATTERN
 
 
 def document() -> bytes:
@@ -41,7 +42,8 @@ def document() -> bytes:
                 "version": version("dealtrace"),
                 "summary": "The system of record for how B2B deals change",
                 "description": "Commands change deals and the playbook, one event at a time; queries answer about "
-                "any moment. Answers that are not a success are problems (RFC 9457), explained at `/problems`.",
+                "any moment. Answers that are not a success are problems (RFC 9457), explained at `/problems`. HEAD "
+                "answers wherever GET does, streams excepted, with the same status and headers and no body.",
             },
             "servers": [{"url": "/"}],
             "paths": paths,
@@ -141,6 +143,9 @@ def _query(route: asking.QueryRoute, schemas: Schemas) -> Json:
             (p.OneFunnel, d.UnknownFunnel),
             (p.RollupParams, d.UnknownFunnel),
             (p.SnapshotDealsParams, d.UnknownStage),
+            (p.DealsParams, d.UnknownFunnel),
+            (p.DealsParams, d.UnknownStage),
+            (StateDealsParams, d.UnknownStage),
             (ForecastAuditParams, d.UnknownFunnel),
             (p.OneDeal, d.UnknownDeal),
             (OneAccount, d.UnknownAccount),
@@ -148,6 +153,7 @@ def _query(route: asking.QueryRoute, schemas: Schemas) -> Json:
             (OneRecalibration, d.UnknownRecalibration),
             (OneRecalibration, d.NotAllowed),
             (RecalibrationsParams, d.NotAllowed),
+            (RecalibrationsParams, d.UnknownFunnel),
         )
         if issubclass(route.params, params)
     ]
@@ -164,29 +170,33 @@ def _query(route: asking.QueryRoute, schemas: Schemas) -> Json:
 
 
 def _stream(schemas: Schemas) -> Json:
-    after = StreamParams.model_json_schema()["properties"]["after"]
+    asked = StreamParams.model_json_schema()["properties"]
     change = schemas.of_struct(Change)
     return {
         "operationId": "stream",
         "tags": ["queries"],
         "summary": "Changes as server-sent events, from a position on, without end.",
-        "description": "Each event has the position as `id`, the topic as `event` and a Change as `data`. After a cut "
-        "send the last id in `Last-Event-ID` and nothing is missed or doubled. Positions that the actor may not see "
+        "description": "Each event has its place in the log as `id`, the topic as `event` and a Change as `data`. After "
+        "a cut send the last id in `Last-Event-ID` and nothing is missed or doubled; where a backup was restored since "
+        "that does not reach so far it is refused with `log-restored`. Positions that the actor may not see "
         "are absent. An id without an event moves the resume point, by the clock and after each full window.",
         "parameters": [
-            {
-                "name": "after",
-                "in": "query",
-                "required": False,
-                "description": after.pop("description"),
-                "schema": o.without_null(after),
-            },
+            *(
+                {
+                    "name": name,
+                    "in": "query",
+                    "required": False,
+                    "description": schema.pop("description"),
+                    "schema": o.without_null(schema),
+                }
+                for name, schema in asked.items()
+            ),
             {
                 "name": "Last-Event-ID",
                 "in": "header",
                 "required": False,
                 "description": "The last id that was received.",
-                "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+                "schema": {"type": "string", "pattern": PATTERN},
             },
             *o.ACTOR_HEADERS,
             *o.TRACE_HEADERS,
@@ -197,7 +207,7 @@ def _stream(schemas: Schemas) -> Json:
                 "headers": {"X-Request-ID": o.header("The request's id.")},
                 "content": {"text/event-stream": {"schema": {"type": "string"}, "itemSchema": change}},
             },
-            **o.refusals((*o.COMMON, *o.ACTOR)),
+            **o.refusals((*o.COMMON, *o.ACTOR, r.LogRestored)),
         },
     }
 

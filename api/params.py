@@ -21,10 +21,13 @@ from pydantic import (
 from domain.command import Key
 from domain.deal import Status
 from domain.money import MAX_DIGITS, PlainDecimal
-from domain.playbook import MacroStage
+from domain.playbook import Grade, MacroStage
+from domain.wording import accepting
 from projections.deals import SortKey
+from projections.engine.knowledge import Knowledge
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
+_WHOLE = re.compile(r"-?[0-9]+")
 MAX_POSITION = 2**63 - 1
 LONGEST_PAGE = 500
 
@@ -43,6 +46,12 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+def _digits(value: Any) -> Any:
+    if isinstance(value, str) and not _WHOLE.fullmatch(value):
+        raise ValueError("is no whole number")
+    return value
+
+
 def _plain_text(text: str) -> str:
     if any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF or c == "\x7f" for c in text):
         raise ValueError("must not contain control characters")
@@ -57,10 +66,17 @@ Moment = Annotated[
 ]
 """A time, RFC 3339 with an offset; at most microseconds."""
 
-Amount = Annotated[PlainDecimal, Field(ge=0, max_digits=MAX_DIGITS, allow_inf_nan=False)]
+Amount = Annotated[
+    PlainDecimal,
+    Field(ge=0, max_digits=MAX_DIGITS, allow_inf_nan=False),
+    accepting(f"up to {MAX_DIGITS} digits with at most one point, such as 12500.00"),
+]
 """An amount in the reporting currency."""
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_plain_text)]
+
+IN_DIGITS = BeforeValidator(_digits)
+"""Of a whole number: as a text its digits alone, not 5_0 or " 5"."""
 
 
 class Params(BaseModel):
@@ -75,10 +91,26 @@ class Fresh(Params):
     min_position: Annotated[
         int | None,
         Field(ge=0, le=MAX_POSITION, description="Wait until the answer reflects the log up to here."),
+        IN_DIGITS,
     ] = None
 
 
-class TwoClocks(Fresh):
+KnowledgeAsked = Annotated[
+    Knowledge,
+    Field(
+        description="Whether imported events were known when their source says so (source), or only from when this"
+        " log recorded them (witnessed)."
+    ),
+]
+
+
+class ByKnowledge(Fresh):
+    """A question about what was known when."""
+
+    knowledge: KnowledgeAsked = "source"
+
+
+class TwoClocks(ByKnowledge):
     """A question about any moment, by either clock."""
 
     as_of: Annotated[Moment | None, Field(description="What was true then. Default: now.")] = None
@@ -95,12 +127,16 @@ class Filters(Params):
     product_line: Annotated[Text | None, Field(description="Only deals of this product line.")] = None
     customer_segment: Annotated[Text | None, Field(description="Only deals of this customer segment.")] = None
     region: Annotated[Text | None, Field(description="Only deals of this region.")] = None
+    grade: Annotated[Grade | None, Field(description="Only deals of this grade.")] = None
+    team: Annotated[
+        Key | None, Field(description="Only deals of the people in this team, or in one below it, then.")
+    ] = None
 
 
 class Page(Params):
     """One page of a longer list."""
 
-    limit: Annotated[int, Field(ge=1, le=LONGEST_PAGE, description="How many at most.")] = 50
+    limit: Annotated[int, Field(ge=1, le=LONGEST_PAGE, description="How many at most."), IN_DIGITS] = 50
     cursor: Annotated[
         str | None,
         StringConstraints(max_length=500),

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from api.params import Filters, Fresh, OneDeal, OneFunnel, Page, Text, TwoClocks
+from api.params import IN_DIGITS, Filters, Fresh, OneDeal, OneFunnel, Page, Text, TwoClocks
 from domain.command import Key
 from domain.pipeline import State
 
@@ -22,7 +22,9 @@ class WinRateWeeksParams(FunnelAtParams):
     """The win rates of the last weeks."""
 
     weeks: Annotated[
-        int, Field(ge=1, le=160, description="How many weeks, up to the one that holds the moment.")
+        int,
+        Field(ge=1, le=160, description="How many weeks, up to the one that holds the moment."),
+        IN_DIGITS,
     ] = 13
 
 
@@ -30,7 +32,7 @@ class StatesFlowParams(FunnelAtParams):
     """The flow between the states in the last weeks."""
 
     weeks: Annotated[
-        int, Field(ge=1, le=26, description="How many weeks, up to the one that holds the moment.")
+        int, Field(ge=1, le=26, description="How many weeks, up to the one that holds the moment."), IN_DIGITS
     ] = 4
 
 

@@ -65,12 +65,19 @@ TABLE: dict[type[Refusal], Row] = {
     d.ContactExists: Row(
         409, "The contact is there already. To be safe against retries use `Idempotency-Key`."
     ),
+    d.ActivityExists: Row(
+        409, "The activity is there already. To be safe against retries use `Idempotency-Key`."
+    ),
     d.ContactGone: Row(409, "Work with another contact; this one was retired."),
     d.DealUndated: Row(409, "Give the deal an expected close with revise-expected-close first."),
     d.WrongMonth: Row(409, "Leave `month` out, or move the expected close first."),
     d.ForecastLocked: Row(409, "Ask a director, or have the month unlocked."),
     d.OrganisationConflict: Row(409, "Read the organisation and change the command as `accepted` says."),
     d.PlaybookConflict: Row(409, "Read the playbook and change the definition as `accepted` says."),
+    r.LogRestored: Row(
+        409,
+        "Undo what you took from later positions than the one in `accepted`, then go on from there.",
+    ),
     r.RecalibrationState: Row(409, "Read its state; ask for another recalibration where it is over."),
     d.NotAdoptable: Row(
         409, "Adopt what the record says, or leave `evidence` out and say that you set them by hand."
@@ -81,7 +88,7 @@ TABLE: dict[type[Refusal], Row] = {
     d.StaleVersion: Row(412, "Read what changed, decide again, and send the current version in `If-Match`."),
     r.BodyTooLarge: Row(413, "Send less at once; a batch takes up to 1,000 commands and 8 MiB."),
     r.AddressTooLong: Row(414, "Use shorter parameters."),
-    r.NotJson: Row(415, "Send `Content-Type: application/json`."),
+    r.NotJson: Row(415, "Send `Content-Type: application/json`, and the body as it is."),
     r.InvalidFields: Row(422, "Correct the fields named in `errors`."),
     d.InvalidCommand: Row(422, "Correct the field named in `field`."),
     d.UnknownStage: Row(422, "Use one of the stages named in `accepted`."),
@@ -192,7 +199,8 @@ def reference() -> str:
         "Every answer that is not a success has the media type `application/problem+json` (RFC 9457): `type`, "
         "`title`, `status`, `detail`, `instance`, `code` and `request_id` always; where they help, `field`, "
         "`accepted`, `index` (which command of a batch, from 0) and `errors` (one entry per wrong field). "
-        "`type` is the address of the explanation below.\n\n"
+        "`type` is the address of the explanation below. Only what is no HTTP request at all, or never becomes one, gets "
+        "a bare 400 and is hung up on.\n\n"
     )
     return head + "\n".join(page(refusal) for refusal in TABLE)
 

@@ -11,25 +11,27 @@ from uuid import UUID
 import msgspec
 
 from api import params as p
-from api.asked import Connection, filters_of, moment_of, page_of, position_of
+from api.asked import Connection, filters_of, moment_of, now, page_of, position_of
 from api.cursor import place_of
 from domain import playbook
 from domain.errors import NotAllowed, UnknownDeal
 from domain.event import Actor, Role
+from domain.pipeline import AgeState, State
 from domain.playbook import Funnel
 from infra.event_store import Head, read_head
 from infra.migrations import not_applied
 from infra.streams import load_streams
 from projections import deals as deal_list
 from projections import funnel as funnel_history
+from projections import pipeline, visits
 from projections import timeline as deal_timeline
-from projections import visits
 from projections.deals import DealView
 from projections.engine.adopting import foreign
 from projections.engine.catalogue import catalogue
 from projections.engine.preparing import waiting
 from projections.engine.status import ProjectionStatus, status
 from projections.funnel import CellDeal, Rollup, Snapshot
+from projections.playbook import require_known
 from projections.timeline import TimelineEntry
 from projections.visits import Dwell
 
@@ -75,23 +77,25 @@ def funnel(conn: Connection, params: p.OneFunnel) -> Funnel:
 
 def snapshot(conn: Connection, params: p.SnapshotParams) -> Snapshot:
     """Open deals, distinct customers and amount per stage and in total, at a moment, as known at a moment."""
+    as_of = moment_of(conn, params)
     return funnel_history.snapshot(
         conn,
         params.funnel,
-        as_of=moment_of(conn, params),
+        as_of=as_of,
         known_at=params.known_at,
-        filters=filters_of(params),
+        filters=filters_of(conn, params, as_of, params.known_at),
     )
 
 
 def rollup(conn: Connection, params: p.RollupParams) -> Rollup:
     """The same per macro-stage, which all funnels share: of one funnel, or of all of them."""
+    as_of = moment_of(conn, params)
     return funnel_history.rollup(
         conn,
         params.funnel,
-        as_of=moment_of(conn, params),
+        as_of=as_of,
         known_at=params.known_at,
-        filters=filters_of(params),
+        filters=filters_of(conn, params, as_of, params.known_at),
     )
 
 
@@ -117,7 +121,7 @@ def snapshot_deals(conn: Connection, params: p.SnapshotDealsParams) -> CellPage:
         known_at=params.known_at,
         stage=params.stage,
         macro_stage=params.macro_stage,
-        filters=filters_of(params),
+        filters=filters_of(conn, params, as_of, params.known_at),
         after=place[1:] if place else None,
         limit=params.limit + 1,
     )
@@ -128,12 +132,13 @@ def snapshot_deals(conn: Connection, params: p.SnapshotDealsParams) -> CellPage:
 
 def dwell(conn: Connection, params: p.DwellParams) -> Dwell:
     """How long deals stay in each stage: completed visits, open visits, and both together."""
+    as_of = moment_of(conn, params)
     return visits.dwell(
         conn,
         params.funnel,
-        as_of=moment_of(conn, params),
+        as_of=as_of,
         known_at=params.known_at,
-        filters=filters_of(params),
+        filters=filters_of(conn, params, as_of, params.known_at),
     )
 
 
@@ -146,16 +151,18 @@ class DealPage(msgspec.Struct, frozen=True):
 
 
 def deals(conn: Connection, params: p.DealsParams) -> DealPage:
-    """Deals as they are now: filtered, searched, sorted, page by page."""
+    """Deals as they are now: filtered, searched, sorted, page by page.
+
+    Raises UnknownFunnel or UnknownStage.
+    """
+    if params.funnel is not None or params.stage is not None:
+        require_known(conn, params.funnel, params.stage)
+    filters = filters_of(conn, params)
     where = deal_list.DealFilter(
+        **msgspec.structs.asdict(filters),
         funnel=params.funnel,
         stage=params.stage,
         status=(params.status,) if params.status else (),
-        owner=params.owner,
-        account_id=params.account,
-        product_line=params.product_line,
-        customer_segment=params.customer_segment,
-        region=params.region,
         external_id=params.external_id,
         amount_from=params.amount_from,
         amount_to=params.amount_to,
@@ -177,7 +184,17 @@ def deals(conn: Connection, params: p.DealsParams) -> DealPage:
     return DealPage(page, cursor, position_of(conn, deal_list.PROJECTION))
 
 
-def deal(conn: Connection, params: p.OneDeal) -> DealView:
+class DealDetails(DealView, frozen=True):
+    """The deal, and its state as `/v1/funnels/{funnel}/states/deals` has it; null once it is closed."""
+
+    state: State | None = None
+    age_state: AgeState | None = None
+    age_days: float | None = None
+    required_open: int | None = None
+    state_formula: str = pipeline.FORMULA
+
+
+def deal(conn: Connection, params: p.OneDeal) -> DealDetails:
     """One deal as it is now, also a voided or merged one.
 
     Raises UnknownDeal.
@@ -185,7 +202,14 @@ def deal(conn: Connection, params: p.OneDeal) -> DealView:
     found = deal_list.deal(conn, params.deal_id)
     if found is None:
         raise UnknownDeal(params.deal_id)
-    return found
+    told = msgspec.structs.asdict(found)
+    if found.status == "open":
+        as_of = max(now(conn), found.changed_at)
+        _, judged = pipeline.open_deals(conn, found.funnel, as_of=as_of, deal_id=found.deal_id)
+        told |= {
+            n: getattr(one, n) for one in judged for n in ("state", "age_state", "age_days", "required_open")
+        }
+    return DealDetails(**told)
 
 
 class TimelinePage(msgspec.Struct, frozen=True):

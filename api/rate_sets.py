@@ -52,7 +52,7 @@ class AdoptCandidate:
         actor = trace.actor = verified_actor(scope)
         COMMAND.require_role(actor)
         if scope["query_string"]:
-            raise InvalidParameters("This takes no query parameters.")
+            raise InvalidParameters("This takes no query parameters.", accepted="an address without ?")
         funnel = checked_params(OneFunnel, dict(request.path_params)).funnel
         body = await read_object(request, MAX_COMMAND)
         key, expected = idempotency_key(scope), if_match(scope)

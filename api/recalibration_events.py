@@ -14,11 +14,13 @@ from api.actor import verified_actor
 from api.asked import Connection
 from api.asking import texts
 from api.body import checked_params
+from api.forecasts import sees_all_of_f1
 from api.headers import header
 from api.recalibrations import MAY_READ, found, require_role
 from api.refusals import InvalidParameters, RecalibrationState
 from api.stream import HEARTBEAT_SECONDS, RETRY, Paced
 from domain.errors import Overloaded
+from domain.event import Actor
 from infra.readers import DatabaseError, Readers
 from workers.recalibration.record import NoSuchRecord, Record
 from workers.recalibration.report import report
@@ -103,15 +105,15 @@ class RecalibrationReport:
         actor = request.scope["trace"].actor = verified_actor(request.scope)
         require_role(actor, MAY_READ, "see recalibrations")
         asked = checked_params(p.OneRecalibration, texts(request))
-        page = await self._readers.run(lambda conn: _report(conn, asked.recalibration_id))
+        page = await self._readers.run(lambda conn: _report(conn, asked.recalibration_id, actor))
         headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Referrer-Policy": "no-referrer"}
         return Response(page, 200, headers, "text/html; charset=utf-8")
 
 
-def _report(conn: Connection, recalibration_id: UUID) -> str:
+def _report(conn: Connection, recalibration_id: UUID, viewer: Actor) -> str:
     job = found(conn, recalibration_id)
     try:
-        return report(Record.found(conn, job.id))
+        return report(Record.found(conn, job.id), managers=sees_all_of_f1(conn, viewer))
     except NoSuchRecord:
         raise RecalibrationState(f"The recalibration is {job.state}.", accepted="one that is done") from None
 

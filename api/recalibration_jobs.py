@@ -99,7 +99,7 @@ class AskRecalibration:
         actor = request.scope["trace"].actor = verified_actor(request.scope)
         require_role(actor, MAY_ASK, "ask for recalibrations")
         if request.scope["query_string"]:
-            raise InvalidParameters("This takes no query parameters.")
+            raise InvalidParameters("This takes no query parameters.", accepted="an address without ?")
         body = await read_object(request, MAX_COMMAND)
         key = idempotency_key(request.scope)
         params = checked(p.RecalibrateParams, canonical(body))

@@ -11,6 +11,7 @@ from domain.errors import NotAllowed, UnknownRecalibration
 from domain.event import Actor, Role
 from infra import recalibration_jobs as jobs
 from infra.recalibration_jobs import Job
+from projections.playbook import require_known
 from workers.recalibration.record import RecalibrationBody, Record
 
 MAY_ASK: frozenset[Role] = frozenset({"analyst", "sales_operations", "director", "admin"})
@@ -34,6 +35,8 @@ class Recalibration(Job, frozen=True):
 def recalibrations(conn: Connection, params: p.RecalibrationsParams, viewer: Actor) -> RecalibrationPage:
     """Recalibrations that were asked for or run on the command line, and their state, page by page."""
     require_role(viewer, MAY_READ, "see recalibrations")
+    if params.funnel is not None:
+        require_known(conn, params.funnel)
     place = place_of(params, tuple[UUID])
     found = jobs.jobs(
         conn,

@@ -17,6 +17,12 @@ class InvalidParameters(Refusal):
     code = "invalid-parameters"
 
 
+class LogRestored(Refusal):
+    """A backup was restored since, so that other events stand where the reader believes to have read."""
+
+    code = "log-restored"
+
+
 class InvalidCursor(Refusal):
     """The cursor is damaged, or belongs to a query with other parameters."""
 
@@ -60,7 +66,7 @@ class AddressTooLong(Refusal):
 
 
 class NotJson(Refusal):
-    """The body is not declared to be JSON."""
+    """The body is not declared to be JSON, or is compressed."""
 
     code = "not-json"
 

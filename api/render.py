@@ -52,6 +52,10 @@ SHOWN: dict[str, tuple[str, ...]] = {
 """Columns of the tables whose rows have more than fit a window; JSON and CSV have all of them."""
 
 
+_EXPECTED = {"knowledge": "source", "claimed_events": 0}
+"""Facts that a window shows only when they are something else; JSON has them always."""
+
+
 def human(answer: Any, width: int) -> Iterable[RenderableType]:
     """The answer as lines and tables for a window of so many columns; what does not fit is named below."""
     fields = _fields(answer)
@@ -59,7 +63,11 @@ def human(answer: Any, width: int) -> Iterable[RenderableType]:
     totals = {name: value for name, value in fields.items() if tables and name.startswith("total")}
     facts = _flat({n: v for n, v in fields.items() if n not in tables and n not in totals})
     next_cursor = facts.pop("next_cursor", None)
-    shown = {name: value for name, value in facts.items() if value is not None and value != ()}
+    shown = {
+        name: value
+        for name, value in facts.items()
+        if value is not None and value != () and value != _EXPECTED.get(name, ...)
+    }
     if tables:
         for _, line in groupby(shown.items(), lambda fact: fact[0].rpartition(".")[0]):  # inner structs apart
             yield Text("  ".join(f"{title(n)} {text(n, v)}" for n, v in line), style="dim")

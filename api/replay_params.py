@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api.params import MAX_POSITION, Moment, Params, Text
+from api.params import MAX_POSITION, KnowledgeAsked, Moment, Params, Text
 
 
 class ReplayParams(Params):
@@ -16,6 +16,7 @@ class ReplayParams(Params):
     ] = None
     as_of: Annotated[Moment | None, Field(description="Fold only what had happened by then.")] = None
     known_at: Annotated[Moment | None, Field(description="Fold only what was known by then.")] = None
+    knowledge: KnowledgeAsked = "source"
     projection: Annotated[tuple[Text, ...], Field(description="Only this projection. Default: all.")] = ()
     processes: Annotated[
         int | None, Field(ge=1, le=1_000, description="How many processes. Default: one per CPU.")

@@ -20,13 +20,17 @@ def parse(body: bytes) -> Any:
         if "\\u" in text:  # only an escape can spell what UTF-8 itself can not
             _refuse_odd_escapes(value)
     except UnicodeDecodeError as error:
-        raise MalformedJson(f"The body is not UTF-8: byte {error.start} can not be.") from None
+        raise MalformedJson(
+            f"The body is not UTF-8: byte {error.start} can not be.", accepted="JSON in UTF-8"
+        ) from None
     except json.JSONDecodeError as error:
-        raise MalformedJson(f"{error.msg} at line {error.lineno}, column {error.colno}.") from None
+        raise MalformedJson(
+            f"{error.msg} at line {error.lineno}, column {error.colno}.", accepted="one JSON value"
+        ) from None
     except RecursionError:
-        raise MalformedJson("The body is nested too deeply.") from None
+        raise MalformedJson("The body is nested too deeply.", accepted="fewer values within values") from None
     except ValueError as error:  # an integer of thousands of digits
-        raise MalformedJson(f"{str(error).split(';')[0]}.") from None
+        raise MalformedJson(f"{str(error).split(';')[0]}.", accepted="numbers of 64 bits") from None
     return value
 
 
@@ -36,7 +40,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise MalformedJson(
-            "A name stands twice in one object.", field=twice[:100].encode("utf-8", "replace").decode()
+            "A name stands twice in one object.",
+            field=twice[:100].encode("utf-8", "replace").decode(),
+            accepted="each name once",
         )
     return found
 
@@ -55,7 +61,7 @@ def _constant(text: str) -> float:
 def _refuse_odd_escapes(value: Any) -> None:
     for text in _texts(value):
         if "\x00" in text:
-            raise MalformedJson("The character NUL may not stand in a text.")
+            raise MalformedJson("The character NUL may not stand in a text.", accepted="the text without it")
         if any(0xD800 <= ord(c) <= 0xDFFF for c in text):
             raise MalformedJson("A lone surrogate is no character.", accepted="surrogates in pairs")
 

@@ -79,7 +79,9 @@ class TraceRequests:
 
         try:
             if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > LONGEST_ADDRESS:
-                refusal: Refusal = AddressTooLong(f"The address is longer than {LONGEST_ADDRESS} bytes.")
+                refusal: Refusal = AddressTooLong(
+                    "The address is too long.", accepted=f"up to {LONGEST_ADDRESS:,} bytes"
+                )
                 await problems.response(refusal, scope)(scope, receive, send_traced)
             else:
                 self._load.refuse_too_much(scope["path"])

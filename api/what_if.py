@@ -17,9 +17,10 @@ from domain.win_rate import Gate, Variant
 from projections import what_if as beside
 from projections.forecast_rows import Then
 from projections.playbook import stages_at
-from projections.rate_sets import rate_sets
+from projections.rate_sets import rate_set_in_force, rate_sets
 from projections.rules import zone_at
 from projections.what_if import Tried, TriedRates, WhatIf
+from workers.recalibration.basis import basis_of_record, basis_of_set
 from workers.recalibration.record import NoSuchRecord, Record, named
 
 
@@ -30,6 +31,7 @@ def what_if(conn: Connection, params: WhatIfParams, viewer: Actor) -> WhatIf:
     given = {name: getattr(params, name) for name in PERIOD}
     clocks = {"as_of": week.as_of, "known_at": params.known_at or week.as_of}
     at, asked = period_of(conn, PeriodParams.model_validate(given | clocks))
+    adopted = rate_set_in_force(conn, params.funnel, at.as_of, at.known_at)
     return beside.what_if(
         conn,
         at,
@@ -37,6 +39,7 @@ def what_if(conn: Connection, params: WhatIfParams, viewer: Actor) -> WhatIf:
         asked,
         sight_of(conn, viewer),
         _tried(conn, at, params, viewer),
+        shown_by=basis_of_set(conn, adopted, at.as_of) if adopted else None,
         owner=params.owner,
         team=params.team,
     )
@@ -52,7 +55,9 @@ def _week(conn: Connection, label: str | None) -> Period:
     try:
         week = parse_week(label, zone)
     except ValueError as error:
-        raise InvalidParameters(f"There is no such week: {error}.", field="week") from None
+        raise InvalidParameters(
+            f"There is no such week: {error}.", field="week", accepted=f"a week before {this.label}"
+        ) from None
     if week.end > this.start:
         raise InvalidParameters(
             f"The week {label} is not over.", field="week", accepted=f"a week before {this.label}"
@@ -70,7 +75,7 @@ def _tried(conn: Connection, at: Then, params: WhatIfParams, viewer: Actor) -> T
         g for g in get_args(Gate) if g in (params.without_gates or "").split(",")
     )
     return Tried(
-        _rates(conn, params, viewer),
+        _rates(conn, at, params, viewer),
         stall,
         lose,
         Variant(without=gates, factor=params.no_inside_source_factor, **given),
@@ -103,7 +108,7 @@ def _require_order(conn: Connection, at: Then, key: str, stall: dict[str, int], 
         )
 
 
-def _rates(conn: Connection, params: WhatIfParams, viewer: Actor) -> TriedRates | None:
+def _rates(conn: Connection, at: Then, params: WhatIfParams, viewer: Actor) -> TriedRates | None:
     """The rates to try: an adopted set by its number, or a candidate's of a record."""
     if params.rates is None:
         return None
@@ -115,7 +120,7 @@ def _rates(conn: Connection, params: WhatIfParams, viewer: Actor) -> TriedRates 
                 field="rates",
                 accepted=", ".join(map(str, sets)) or "none yet",
             )
-        return TriedRates(chosen.rates, number=chosen.number)
+        return TriedRates(chosen.rates, number=chosen.number, basis=basis_of_set(conn, chosen, at.as_of))
     require_role(viewer, MAY_READ, "try the rates of a recalibration")
     try:
         record_id, name = named(params.rates)
@@ -136,4 +141,5 @@ def _rates(conn: Connection, params: WhatIfParams, viewer: Actor) -> TriedRates 
         for one in candidate.rates
         if one.rate is not None
     )
-    return TriedRates(rates, record=record_id, candidate=candidate.full_name)
+    name = candidate.full_name
+    return TriedRates(rates, record=record_id, candidate=name, basis=basis_of_record(answer, name, at.as_of))

@@ -6,19 +6,26 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from api.forecast_params import Month, Quarter, Year
-from api.params import Fresh, Moment, OneFunnel, Text
+from api.params import IN_DIGITS, ByKnowledge, Moment, OneFunnel, Text
 from domain.command import Key
 from domain.money import PlainDecimal
 from domain.win_rate import MAX_FACTOR
+from domain.wording import accepting
 
 Week = Annotated[
     str,
     StringConstraints(pattern=r"^(19|2[01])[0-9]{2}-W(0[1-9]|[1-4][0-9]|5[0-3])$"),
     Field(examples=["2026-W10"]),
+    accepting("an ISO week such as 2026-W10"),
 ]
 
 _DAYS = r"^[a-z][a-z0-9_]{0,63}=[0-9]{1,4}(,[a-z][a-z0-9_]{0,63}=[0-9]{1,4}){0,49}$"
-DaysByStage = Annotated[str, StringConstraints(pattern=_DAYS), Field(examples=["bidding=10,negotiation=20"])]
+DaysByStage = Annotated[
+    str,
+    StringConstraints(pattern=_DAYS),
+    Field(examples=["bidding=10,negotiation=20"]),
+    accepting("stages with their days, such as bidding=10,negotiation=20"),
+]
 """Days by stage, such as bidding=10,negotiation=20."""
 
 PERIOD = ("funnel", "month", "quarter", "year", "team", "owner")
@@ -28,7 +35,7 @@ DAYS = ("stall_after_days", "lose_after_days")
 """Fields with days by stage."""
 
 
-class WhatIfParams(OneFunnel, Fresh):
+class WhatIfParams(OneFunnel, ByKnowledge):
     """A past week under other rates or rules."""
 
     week: Annotated[
@@ -64,16 +71,24 @@ class WhatIfParams(OneFunnel, Fresh):
             description="Win rates without these gates: no_compelling_event, not_in_top_three, no_inside_source.",
             examples=["no_compelling_event,no_inside_source"],
         ),
+        accepting(
+            "one or more of no_compelling_event, not_in_top_three, no_inside_source, with commas between"
+        ),
     ] = None
     no_inside_source_factor: Annotated[
         PlainDecimal | None,
         Field(gt=0, le=MAX_FACTOR, decimal_places=4, description="Win rates with this factor."),
+        accepting(f"a decimal number above 0, at most {MAX_FACTOR}, with at most 4 places"),
     ] = None
     best_ranks: Annotated[
-        int | None, Field(ge=1, le=100, description="Win rates of 0 from the rank behind this one on.")
+        int | None,
+        Field(ge=1, le=100, description="Win rates of 0 from the rank behind this one on."),
+        IN_DIGITS,
     ] = None
     rivals_counted: Annotated[
-        int | None, Field(ge=1, le=100, description="Win rates against so many of the strongest rivals.")
+        int | None,
+        Field(ge=1, le=100, description="Win rates against so many of the strongest rivals."),
+        IN_DIGITS,
     ] = None
     no_decision_strength: Annotated[
         PlainDecimal | None,
@@ -83,4 +98,5 @@ class WhatIfParams(OneFunnel, Fresh):
             decimal_places=4,
             description="Strength of the rival of a sole source.",
         ),
+        accepting("a decimal number from 0 to 10 with at most 4 places"),
     ] = None

@@ -189,6 +189,10 @@ class OpenAccount(AccountCommand):
     region: Label | None = None
     external: ExternalInput | None = None
 
+    def stands_on(self) -> tuple[UUID, ...]:
+        """What an import made of the same thing of the other system, if it did."""
+        return (self.external.imported_id("account"),) if self.external else ()
+
 
 class RenameAccount(AccountCommand):
     """Give the account another name."""
@@ -265,12 +269,7 @@ def decide(command: AccountCommand, account: Account | None, context: Context) -
     """The events that the command brings about; none when it is already so. Raises a Refusal."""
     if isinstance(command, OpenAccount):
         return _open(command, account, context)
-    if not isinstance(account, Account):
-        raise UnknownAccount(
-            f"There is no account {command.account_id}.",
-            field="account_id",
-            accepted="the id of an account that was opened",
-        )
+    account = present(account, command.account_id)
     match command:
         case RenameAccount():
             return (AccountRenamed(context.sealed["name"]),)
@@ -288,6 +287,17 @@ def decide(command: AccountCommand, account: Account | None, context: Context) -
     raise TypeError(f"an account knows no command {command.command_name()}")
 
 
+def present(account: object, account_id: UUID) -> Account:
+    """The account, which was opened. Raises UnknownAccount."""
+    if not isinstance(account, Account):  # none, or a stream of another kind
+        raise UnknownAccount(
+            f"There is no account {account_id}.",
+            field="account_id",
+            accepted="the id of an account that was opened",
+        )
+    return account
+
+
 def _open(command: OpenAccount, account: Account | None, context: Context) -> tuple[Event, ...]:
     if account is not None:
         raise AccountExists(
@@ -295,6 +305,13 @@ def _open(command: OpenAccount, account: Account | None, context: Context) -> tu
             field="account_id",
             accepted="a new id, or none",
         )
+    for other, stream in context.others.items():
+        if stream.version and not context.importing:
+            raise AccountExists(
+                f"The account {other} was imported under this external id.",
+                field="external",
+                accepted="what no import brought, or the account that is there",
+            )
     external = command.external.external() if command.external else None
     return (AccountOpened(context.sealed.get("name"), command.customer_segment, command.region, external),)
 

@@ -22,6 +22,7 @@ from pydantic import (
 
 from domain.event import Actor, Origin, Role, TextRef
 from domain.stream import Stream
+from domain.wording import accepting
 
 
 class Personal:
@@ -53,7 +54,10 @@ def _one_line(text: str) -> str:
 
 
 Key = Annotated[
-    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64), Field(examples=["needs_analysis"])
+    str,
+    StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64),
+    Field(examples=["needs_analysis"]),
+    accepting("up to 64 lower-case letters, digits and underscores, a letter first"),
 ]
 """Names a funnel, a stage, a kind: lower-case letters, digits and underscores."""
 

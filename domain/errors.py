@@ -179,6 +179,12 @@ class AccountExists(Refusal):
     code = "account-exists"
 
 
+class ActivityExists(Refusal):
+    """The deal has an activity with this id already."""
+
+    code = "activity-exists"
+
+
 class UnknownContact(Refusal):
     """The account, or the deal, has no contact with this id."""
 
@@ -263,7 +269,9 @@ class StaleVersion(Refusal):
             field="If-Match",
             accepted=f'"{current}", after reading what changed',
         )
-        self.current = current
+        self.expected, self.current = expected, current
+        self.committed = current
+        """The version in the log. Within a batch `current` may lie ahead of it, by what came earlier in the batch."""
 
 
 class CommandIdReused(Refusal):

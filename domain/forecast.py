@@ -19,6 +19,9 @@ EVENTUALLY = "eventually"
 
 ERROR_PLACES = 4
 
+FORMULA = "f1_f2/1"
+ACCURACY_FORMULA = "accuracy/1"
+
 
 # --- Rows ---------------------------------------------------------------------------------------------
 
@@ -123,7 +126,7 @@ class ForecastTable(msgspec.Struct, frozen=True):
     by_owner: tuple[Group, ...]
     by_team: tuple[Group, ...]
     lists: Lists
-    formula: str = "f1_f2/1"
+    formula: str = FORMULA
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -269,7 +272,7 @@ class Accuracy(msgspec.Struct, frozen=True):
     snapshots: int
     bias: Decimal | None
     wape: Decimal | None
-    formula: str = "accuracy/1"
+    formula: str = ACCURACY_FORMULA
 
 
 class LeadAccuracy(msgspec.Struct, frozen=True):

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import msgspec
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from domain.wording import accepting
+
 # ISO 4217 (2024): active codes by the number of decimal places of their minor unit.
 _TWO = """AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF
 CNY COP CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS
@@ -67,7 +69,12 @@ def _is_currency(code: str) -> str:
     return code
 
 
-Currency = Annotated[str, AfterValidator(_is_currency), Field(examples=["EUR"], pattern="^[A-Z]{3}$")]
+Currency = Annotated[
+    str,
+    AfterValidator(_is_currency),
+    Field(examples=["EUR"], pattern="^[A-Z]{3}$"),
+    accepting("an active ISO 4217 code such as EUR"),
+]
 
 
 _PLAIN = re.compile(r"[0-9]+(\.[0-9]+)?")
@@ -83,7 +90,9 @@ def _written_plainly(value: Any) -> Any:
     return Decimal(str(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-PlainDecimal = Annotated[Decimal, BeforeValidator(_written_plainly)]
+PlainDecimal = Annotated[
+    Decimal, BeforeValidator(_written_plainly), accepting("digits with at most one point, such as 0.5")
+]
 """A decimal that is not negative; as a text, digits with at most one point, without exponent, sign or separators."""
 
 
@@ -93,7 +102,9 @@ class MoneyInput(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     amount: Annotated[
-        PlainDecimal, Field(ge=0, max_digits=MAX_DIGITS, allow_inf_nan=False, examples=["12500.00"])
+        PlainDecimal,
+        Field(ge=0, max_digits=MAX_DIGITS, allow_inf_nan=False, examples=["12500.00"]),
+        accepting(f"up to {MAX_DIGITS} digits with at most one point, such as 12500.00"),
     ]
     currency: Currency
 

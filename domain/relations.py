@@ -58,6 +58,9 @@ class DepthRules(msgspec.Struct, frozen=True):
     deep_from: int = 6
 
 
+DEPTH_FORMULA = "depth/1"
+
+
 def depth(two_way: int, face_to_face: int, rules: DepthRules) -> Depth:
     """The depth by the number of two-way contacts in the window, and how many of them were face to face."""
     if two_way >= rules.deep_from and face_to_face > 0:

@@ -56,18 +56,19 @@ def occurrence(stream: Stream, events: tuple[Event, ...], wanted: datetime | Non
         return now if last is None else max(now, last)
     if wanted > now + TOLERANCE:
         raise InTheFuture(
-            f"occurred_at {_text(wanted)} lies in the future; it is now {_text(now)}.",
+            f"occurred_at {rfc3339(wanted)} lies in the future; it is now {rfc3339(now)}.",
             field="occurred_at",
-            accepted=f"a time up to {_text(now)}",
+            accepted=f"a time up to {rfc3339(now)}",
         )
     if last is not None and wanted < last:
         raise OutOfOrder(
-            f"occurred_at {_text(wanted)} lies before the last change of this kind, {_text(last)}.",
+            f"occurred_at {rfc3339(wanted)} lies before the last change of this kind, {rfc3339(last)}.",
             field="occurred_at",
-            accepted=f"a time from {_text(last)} on; activities may be back-dated freely",
+            accepted=f"a time from {rfc3339(last)} on; activities may be back-dated freely",
         )
     return wanted
 
 
-def _text(moment: datetime) -> str:
+def rfc3339(moment: datetime) -> str:
+    """A UTC time as messages spell it, so that it can be sent back."""
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -20,7 +20,7 @@ from domain.account import (
 )
 from domain.errors import UnknownAccount
 from domain.event import Recorded
-from domain.relations import Attitude, Depth, Orientation
+from domain.relations import DEPTH_FORMULA, Attitude, Depth, Orientation
 from infra.vault import read_texts
 from projections.clocks import columns, struct_of
 from projections.contacts import depths, meetings
@@ -180,6 +180,7 @@ class AccountDetails(AccountView, frozen=True):
     as_of: datetime
     position: int
     people: list[PersonView]
+    formula: str = DEPTH_FORMULA
 
 
 def accounts(

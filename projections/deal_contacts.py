@@ -8,7 +8,7 @@ import msgspec
 from psycopg import Connection, sql
 
 from domain.errors import UnknownDeal
-from domain.relations import Attitude, DecisionRole, Depth, Power, Strategy
+from domain.relations import DEPTH_FORMULA, Attitude, DecisionRole, Depth, Power, Strategy
 from infra.vault import read_texts
 from projections.accounts import PROJECTION as ACCOUNTS
 from projections.accounts import name_ids
@@ -51,6 +51,7 @@ class DealContacts(msgspec.Struct, frozen=True):
     position: int
     window_days: int
     contacts: list[DealContactView]
+    formula: str = DEPTH_FORMULA
 
 
 def deal_contacts(

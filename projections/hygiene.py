@@ -16,6 +16,8 @@ from projections.playbook import funnel_at, stages_at
 from projections.process import PROJECTION as PROCESS
 from projections.rules import zone_at
 
+FORMULA = "stale/1"
+
 
 class StaleDeal(msgspec.Struct, frozen=True):
     """An open deal whose amount or expected close was not revised or confirmed in the week that holds T.

@@ -146,8 +146,12 @@ def open_deals(
     as_of: datetime,
     known_at: datetime | None = None,
     filters: Filters = NO_FILTERS,
+    deal_id: UUID | None = None,
 ) -> tuple[int, list[DealInState]]:
-    """The position, and every open deal with its state, oldest visit first, without names. Raises UnknownFunnel."""
+    """The position, and every open deal, or this one, with its state, oldest visit first, without names.
+
+    Raises UnknownFunnel.
+    """
     stages = {s.key: s for s in stages_at(conn, funnel, as_of, known_at).all}
     lists = playbook_at(conn, as_of, known_at).checklists.get(funnel, {})
     required = {key: lists[key].required() for key in stages if key in lists and lists[key].items}
@@ -156,9 +160,9 @@ def open_deals(
         " s.grade, s.entered_at, coalesce(t.items, 0) AS ticked FROM {states} s LEFT JOIN"
         " (SELECT t.deal_id, t.stage, count(DISTINCT t.item) AS items FROM {ticks} t"
         " JOIN unnest(%(stages)s::text[], %(items)s::text[]) AS r(stage, item)"
-        " ON r.stage = t.stage AND r.item = t.item WHERE {ticked} AND {still} GROUP BY t.deal_id, t.stage) t"
+        " ON r.stage = t.stage AND r.item = t.item WHERE {ticked} AND {still}{of_ticks} GROUP BY t.deal_id, t.stage) t"
         " ON t.deal_id = s.deal_id AND t.stage = s.stage"
-        " WHERE s.funnel = %(funnel)s AND s.status = 'open' AND {then}{filters}"
+        " WHERE s.funnel = %(funnel)s AND s.status = 'open' AND {then}{of_states}{filters}"
         ") found ON true ORDER BY found.entered_at, found.deal_id"
     ).format(
         position=position_of(FUNNEL, PROCESS),
@@ -167,6 +171,8 @@ def open_deals(
         ticked=happened("t", known_at),
         still=not_followed("t", known_at, "unticked_at", "unticked_known_at"),
         then=in_force("s", known_at),
+        of_ticks=sql.SQL(" AND t.deal_id = %(deal_id)s" if deal_id else ""),
+        of_states=sql.SQL(" AND s.deal_id = %(deal_id)s" if deal_id else ""),
         filters=filters.where("s"),
     )
     parameters = {
@@ -174,12 +180,13 @@ def open_deals(
         "funnel": funnel,
         "as_of": as_of,
         "known_at": known_at,
+        "deal_id": deal_id,
         "stages": [key for key, items in required.items() for _ in items],
         "items": [item for items in required.values() for item in items],
     }
     rows = conn.execute(query, parameters).fetchall()
     found = []
-    for _, deal_id, key, owner, amount, grade, entered_at, ticked in rows:
+    for _, found_id, key, owner, amount, grade, entered_at, ticked in rows:
         if key not in stages:  # also the one row of nulls where no deal is open
             continue
         asked = len(required.get(key, ()))
@@ -188,7 +195,7 @@ def open_deals(
         state = state_of(age, stages[key].stall_after_days, stages[key].lose_after_days, missing)
         found.append(
             DealInState(
-                deal_id,
+                found_id,
                 None,
                 key,
                 owner,

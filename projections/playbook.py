@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection, sql
 
-from domain.errors import UnknownFunnel
+from domain.errors import UnknownFunnel, UnknownStage
 from domain.event import Recorded
 from domain.playbook import (
     CalendarSet,
@@ -167,6 +167,22 @@ def stages_at(
         known = ", ".join(f.key for f in funnels_at(conn)) or "none yet"
         raise UnknownFunnel(f"There is no funnel {funnel!r}.", field="funnel", accepted=known)
     return Stages(then.stages, tuple(s for s in today.stages if then.order(s.key) is None))
+
+
+def require_known(conn: Connection[Any], funnel: str | None, stage: str | None = None) -> None:
+    """That there is such a funnel, and such a stage in it, or in any where no funnel is named; what was a stage once
+    stays one. A list that is asked about what does not exist would be empty, and nobody would see why.
+
+    Raises UnknownFunnel or UnknownStage.
+    """
+    if funnel is not None:
+        known = [s.key for s in stages_at(conn, funnel).all]
+        said = f"The funnel {funnel!r} has no stage {stage!r}."
+    else:
+        known = list(dict.fromkeys(s.key for f in funnels_at(conn) for s in f.stages))
+        said = f"No funnel has a stage {stage!r}."
+    if stage is not None and stage not in known:
+        raise UnknownStage(said, field="stage", accepted=", ".join(known) or "none yet")
 
 
 def funnel_at(

@@ -16,6 +16,7 @@ from projections.funnel import PROJECTION as FUNNEL
 from projections.playbook import funnel_at, settings_at, stages_at
 from projections.rate_sets import AdoptedRateSet, in_force, rate_sets
 
+FORMULA = "rate_set_since/1"
 MOST_WEEKS = 104
 """Of a funnel so many week ends are looked at, the last ones: two years."""
 

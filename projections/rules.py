@@ -8,6 +8,7 @@ from psycopg import Connection
 from domain.calendar import time_zone
 from domain.playbook import EMPTY, STREAM_ID, Playbook, evolve
 from infra.mapper import decode
+from projections.engine.knowledge import as_witnessed, knowledge_of
 from projections.playbook import settings_at
 
 _EVENTS = """
@@ -22,10 +23,10 @@ def playbook_at(
 
     A stage that asked for nothing yet asks for nothing, also in imported history older than its checklist.
     """
-    book = EMPTY
+    book, by_source = EMPTY, knowledge_of(conn) == "source"
     with conn.cursor(binary=True) as cursor:
         for row in cursor.execute(_EVENTS, [STREAM_ID]):
-            e = decode(*row)
+            e = decode(*row) if by_source else as_witnessed(decode(*row))
             too_late = as_of is not None and e.meta.occurred_at > as_of
             unknown = known_at is not None and e.known_at > known_at
             if not (too_late or unknown):

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection, sql
 
+from domain.deal import DealOpened
 from domain.event import Recorded, TextRef
 from infra.vault import read_texts
 from projections.engine.description import Out, Projection, Table, topics_of
@@ -35,7 +36,20 @@ class TimelineEntry(msgspec.Struct, frozen=True):
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
-def fold(_: None, e: Recorded, out: Out) -> None:
+class ClaimsHead(msgspec.Struct, frozen=True):
+    """How many events of a deal a source claims to have known before the log did, and the bounds of their times."""
+
+    deal_id: UUID
+    funnel: str | None
+    claimed: int = 0
+    first_known_at: datetime | None = None
+    last_known_at: datetime | None = None
+    last_occurred_at: datetime | None = None
+    first_recorded_at: datetime | None = None
+    last_recorded_at: datetime | None = None
+
+
+def fold(head: ClaimsHead | None, e: Recorded, out: Out) -> ClaimsHead:
     """One row for one event."""
     meta = e.meta
     actor, claim = meta.actor, meta.source_recorded_at
@@ -58,6 +72,25 @@ def fold(_: None, e: Recorded, out: Out) -> None:
             msgspec.Raw(_encode(e.event)),
         )
     )
+    if head is None:
+        head = ClaimsHead(meta.partition_key, e.event.funnel if isinstance(e.event, DealOpened) else None)
+    return head if claim is None else _claimed(head, claim, meta.occurred_at, e.recorded_at)
+
+
+def _claimed(
+    head: ClaimsHead, known_at: datetime, occurred_at: datetime, recorded_at: datetime
+) -> ClaimsHead:
+    first, last, occurred = head.first_known_at, head.last_known_at, head.last_occurred_at
+    return ClaimsHead(
+        head.deal_id,
+        head.funnel,
+        head.claimed + 1,
+        known_at if first is None or known_at < first else first,
+        known_at if last is None or known_at > last else last,
+        occurred_at if occurred is None or occurred_at > occurred else occurred,
+        head.first_recorded_at or recorded_at,
+        recorded_at,
+    )
 
 
 PROJECTION = Projection(
@@ -65,6 +98,12 @@ PROJECTION = Projection(
     version=1,
     topics=topics_of("deal"),
     fold=fold,
+    head=Table(
+        "timeline_claims",
+        ClaimsHead,
+        key=("deal_id",),
+        processing=("first_recorded_at", "last_recorded_at"),
+    ),
     histories=(
         Table(
             "timeline",

@@ -16,10 +16,34 @@ from domain.win_rate import AS_DEFINED, FORMULA, Variant
 from projections.clocks import position_of
 from projections.forecast_rows import Horizon, Then
 from projections.forecasting import Forecast, Hidden, KeyedFigures, forecast, people_asked
+from projections.pipeline import FORMULA as STATE_FORMULA
 from projections.playbook import stages_at
 from projections.process import PROJECTION as PROCESS
 from projections.what_if_deals import Judged, JudgedDeal, amount_of, judged, judged_deals
 from projections.win_rates import PROJECTION as WIN_RATES
+
+
+class RatesBasis(msgspec.Struct, frozen=True):
+    """What rates rest on: the number of the set that was adopted, and the record and candidate that it was learnt as.
+
+    The record was made from the log up to `position` and what was known by `learnt_until`; both are null for rates set
+    by hand. With `hindsight` that is later than the picture: nobody could have had these rates then.
+    """
+
+    rate_set: int | None
+    record: UUID | None = None
+    digest: str | None = None
+    candidate: str | None = None
+    position: int | None = None
+    learnt_until: datetime | None = None
+    hindsight: bool = False
+
+
+class Basis(msgspec.Struct, frozen=True):
+    """What both sides' rates rest on; null where none were in force. Each deal has the rate of its stage (and age)."""
+
+    shown: RatesBasis | None
+    what_if: RatesBasis | None
 
 
 class TriedRates(msgspec.Struct, frozen=True):
@@ -29,6 +53,7 @@ class TriedRates(msgspec.Struct, frozen=True):
     number: int | None = None
     record: UUID | None = None
     candidate: str | None = None
+    basis: RatesBasis = RatesBasis(None)
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -98,8 +123,11 @@ class WhatIf(msgspec.Struct, frozen=True):
     record: UUID | None
     candidate: str | None
     win_rate_formula: str
+    state_formula: str
+    forecast_formula: str
     stages: list[StageBeside]
     total: TotalBeside
+    basis: Basis
 
 
 def what_if(
@@ -110,10 +138,12 @@ def what_if(
     sight: Sight,
     tried: Tried,
     *,
+    shown_by: RatesBasis | None = None,
     owner: str | None = None,
     team: str | None = None,
 ) -> WhatIf:
-    """The funnel of `at`, the end of that week, by the rules then in force and by those to try."""
+    """The funnel of `at`, the end of that week, by the rules then in force, whose rates rest on `shown_by`, and by those
+    to try."""
     stages = stages_at(conn, at.funnel.key, at.as_of, at.known_at)
     instead = [_instead(stage, tried) for stage in stages.all]
     other = msgspec.structs.replace(at, stall_after_days={s.key: s.stall_after_days for s in instead})
@@ -143,8 +173,11 @@ def what_if(
         tried.rates.record if tried.rates else None,
         tried.rates.candidate if tried.rates else None,
         FORMULA if tried.variant == AS_DEFINED else f"{FORMULA} varied",
+        STATE_FORMULA,
+        shown.forecast.formula,
         [_stage(stage, by_stage[stage.key], shown, changed) for stage in found],
         _total(deals, shown, changed),
+        Basis(shown_by, tried.rates.basis if tried.rates else shown_by),
     )
 
 

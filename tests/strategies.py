@@ -80,7 +80,8 @@ def histories(draw: st.DrawFn, min_steps: int = 0, max_steps: int = 50) -> list[
 
 def moments_of(log: list[Recorded]) -> st.SearchStrategy[datetime]:
     """Times at which an answer may change: every clock of every event, and a microsecond before and after."""
-    clocks = {START} | {e.meta.occurred_at for e in log} | {e.known_at for e in log if e.known_at > START}
+    clocks = {START} | {e.meta.occurred_at for e in log}
+    clocks |= {at for e in log for at in (e.known_at, e.recorded_at) if at > START}
     near = timedelta(microseconds=1)
     return st.builds(operator.add, st.sampled_from(sorted(clocks)), st.sampled_from([-near, near * 0, near]))
 

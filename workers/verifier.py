@@ -7,8 +7,10 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection
 
+from infra.event_store import read_head
 from infra.snapshot import one_snapshot
-from infra.verify import Expected, verify_log
+from infra.verify import SHOWN, Expected, verify_log
+from infra.verify_beside import beside
 from projections.engine.adopting import foreign
 from projections.engine.catalogue import chosen
 from projections.engine.replaying import Compared, compare
@@ -40,14 +42,15 @@ def prove(
     digests: bool = False,
     progress: Progress = lambda *_: None,
 ) -> Proof:
-    """Verify the log up to a position (default: its head), that no projection skipped an event, and on request that
-    the projections hold what the log makes of them, for which they are brought up to date first.
+    """Verify the log up to a position (default: its head), that what lies beside it fits it, that no projection skipped an
+    event, and on request that the projections hold what the log makes of them, for which they are brought up to date
+    first.
     """
     with one_snapshot(app_url, "dealtrace verify") as conn:
         log = verify_log(
             conn, until, expected=expected, progress=lambda at: progress("Reading the log", at, 0)
         )
-        problems = [*log.problems, *_projections(conn)]
+        problems = [*log.problems, *beside(conn, read_head(conn), SHOWN), *_projections(conn)]
     compared: list[Compared] = []
     if digests and not problems:
         run_to_head(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from api.actor import ROLES
+from api.actor import ACTOR_IDS, ROLES, may_be_actor_id
 from api.body import canonical, checked
 from api.cli.data import body, opened, writing
 from api.cli.failure import USAGE, Failure
@@ -59,6 +59,7 @@ _HOW: tuple[Any, ...] = (
         None,
         "--if-match",
         metavar="VERSION",
+        min=0,
         help="Refuse unless it has this version.",
     ),
     option(
@@ -100,13 +101,16 @@ def do_json(
     ],
     actor: Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who does it.")] = None,
     role: Annotated[RoleName, typer.Option("--role", metavar="ROLE", help="In which role.")] = "admin",
-    based_on: Annotated[int | None, typer.Option("--if-match", metavar="VERSION")] = None,
+    based_on: Annotated[int | None, typer.Option("--if-match", metavar="VERSION", min=0)] = None,
 ) -> None:
     """Do any command, given as JSON; prints the body of the HTTP answer."""
     if name not in COMMANDS:
         raise Failure(f"There is no command {name!r}.", f"one of {', '.join(COMMANDS)}", USAGE)
     text = sys.stdin.buffer.read() if fields == "-" else fields.encode("utf-8", "surrogateescape")
-    do(checked(COMMANDS[name], canonical(parse(text))), actor, role, based_on, "json")
+    given = parse(text)
+    if not isinstance(given, dict):
+        raise Failure("The fields must be a JSON object.", 'accepted: {"currency": "EUR"} or the like', USAGE)
+    do(checked(COMMANDS[name], canonical(given)), actor, role, based_on, "json")
 
 
 def do(
@@ -115,7 +119,7 @@ def do(
     """Execute the command and say what came of it. Raises a Refusal."""
     request = Request(
         commands=(command,),
-        actor=Actor(actor or logged_in(), role, "cli"),
+        actor=actor_of(actor, role),
         command_id=str(new_id()),
         expected=(based_on,),
     )
@@ -141,6 +145,13 @@ def _require_evidence(url: str, command: AdoptRateSet) -> None:
         progress("Proving that the log is the one of the record") as bar,
     ):
         prove(conn, [claimed(conn, command)], bar.at)
+
+
+def actor_of(name: str | None, role: RoleName) -> Actor:
+    """Who does it or asks: as named, or who is logged in here."""
+    if name is not None and not may_be_actor_id(name):
+        raise Failure("--as names nobody.", f"accepted: {ACTOR_IDS}", USAGE)
+    return Actor(name or logged_in(), role, "cli")
 
 
 def logged_in() -> str:

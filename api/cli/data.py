@@ -8,6 +8,7 @@ from typing import Any
 from api import queries
 from api.cli.failure import Failure
 from api.cli.terminal import progress
+from api.waiting import with_waiting
 from infra.connection import LogConnection
 from infra.executor import Executor
 from infra.migrations import migrate, not_applied
@@ -59,7 +60,7 @@ def ask(query: Callable[[Any, Any], Any], params: Any) -> Any:
     """The answer to a query, on projections that reflect the whole log."""
     with opened() as server:
         catch_up(server)
-        return read(server, lambda conn: query(conn, params))
+        return read(server, lambda conn: with_waiting(conn, query(conn, params), params, None))
 
 
 def ask_log(query: Callable[[Any, Any], Any], params: Any) -> Any:

@@ -23,7 +23,7 @@ from workers.releaser import TakenBack
 REFUSED, USAGE, INTERRUPTED = 1, 2, 130
 _NOT_MIGRATED = {"3F000", "42P01", "42703"}
 _FORBIDDEN = "42501"
-_FLAGS = {"deal_id": "DEAL", "q": "--search"}
+_FLAGS = {"deal_id": "DEAL", "recalibration_id": "RECALIBRATION", "q": "--search"}
 
 
 class Failure(Exception):
@@ -92,6 +92,8 @@ def tell(error: BaseException, verb: str) -> Told:  # noqa: C901 -- one case for
 
 def _usage(error: TyperException, verb: str) -> Told:
     message = error.format_message().replace("Value error, ", "").removeprefix("Invalid value: ")
+    if not message:  # a group of verbs without a verb: its help was the answer
+        return Told("", "", USAGE)
     if "No such command" in message:
         verb = verb.rpartition(" ")[0]
     return Told(_sentence(message), f"see {_help_of(verb)}", USAGE)
@@ -130,9 +132,9 @@ def _option(refusal: Refusal, verb: str) -> Told:
     place, _, inner = first.field.partition(".")
     name = _FLAGS.get(place, f"--{place.replace('_', '-')}") + (f".{inner}" if inner else "")
     detail = first.detail.partition("; in a URL")[0]
-    example = "a time such as 2026-03-02T09:30:00Z" if "offset" in detail else None
-    accepted = first.accepted or example
-    return Told(_sentence(f"{name} {detail}"), _accepted(accepted) or f"see {_help_of(verb)}", USAGE)
+    accepted = None if detail == "is missing" else first.accepted
+    hint = _accepted(accepted).replace(" or null", f" or {name.replace('--', '--no-')}")
+    return Told(_sentence(f"{name} {detail}"), hint or f"see {_help_of(verb)}", USAGE)
 
 
 def _accepted(what: str | None) -> str:

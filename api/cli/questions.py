@@ -1,6 +1,7 @@
 """The verbs that ask: one per query of `api/queries.py`, with its parameters as options."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, get_type_hints
 
 import typer
@@ -10,13 +11,13 @@ from api import forecasts, queries
 from api import params as p
 from api import params_sales as ps
 from api import queries_sales as sales
-from api.cli.actions import WHO, RoleName, logged_in
+from api.cli.actions import WHO, RoleName, actor_of
 from api.cli.data import ask, body
 from api.cli.options import option, verb_taking
 from api.cli.terminal import Format, show
+from api.knowledge import answer_to
 from api.what_if import what_if
 from api.what_if_params import WhatIfParams
-from domain.event import Actor
 
 
 class Question(NamedTuple):
@@ -38,6 +39,7 @@ QUESTIONS = (
         p.SnapshotDealsParams,
         "--funnel tas_plus --stage bidding --limit 10",
     ),
+    Question("macro-stages", queries.rollup, p.RollupParams, "--team north"),
     Question("dwell", queries.dwell, p.DwellParams, "--funnel tas_plus --owner anna"),
     Question("deals", queries.deals, p.DealsParams, "--status open --sort amount --limit 10"),
     Question("deal", queries.deal, p.OneDeal, "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11"),
@@ -113,12 +115,12 @@ def _asking(question: Question) -> tuple[Any, ...]:
     """What the verb does with its parameters, and its further options: who asks, where the answer depends on it."""
 
     def body_of_verb(params: Any, form: Format) -> None:
-        answer = ask(question.query, params)
+        answer = ask(partial(answer_to, question.query), params)
         show(answer, body(answer), form)
 
     def body_for_viewer(params: Any, form: Format, actor: str | None, role: RoleName) -> None:
-        viewer = Actor(actor or logged_in(), role, "cli")
-        answer = ask(lambda conn, asked: question.query(conn, asked, viewer), params)
+        viewer = actor_of(actor, role)
+        answer = ask(lambda conn, asked: answer_to(question.query, conn, asked, viewer), params)
         show(answer, body(answer), form)
 
     if "viewer" in get_type_hints(question.query):

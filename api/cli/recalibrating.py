@@ -13,12 +13,13 @@ from api import forecasts
 from api import recalibration_params as p
 from api.asked import now
 from api.body import checked_params
-from api.cli.actions import WHO, RoleName, do, logged_in
+from api.cli.actions import WHO, RoleName, actor_of, do, logged_in
 from api.cli.data import ask, body, catch_up, opened, read
 from api.cli.failure import USAGE, Failure
 from api.cli.options import option, verb_taking
 from api.cli.questions import FORMAT
 from api.cli.terminal import Format, note, progress, show
+from api.knowledge import answer_to
 from api.recalibration_jobs import ask as ask_for
 from api.recalibration_jobs import instant, wanted
 from api.recalibrations import MAY_READ, require_role
@@ -164,17 +165,17 @@ def _forecast(
 ) -> None:
     answer: Any
     if at is None and rates is None:
-        viewer = Actor(actor or logged_in(), role, "cli")
-        answer = ask(lambda conn, asked: forecasts.forecast(conn, asked, viewer), params)
+        viewer = actor_of(actor, role)
+        answer = ask(lambda conn, asked: answer_to(forecasts.forecast, conn, asked, viewer), params)
     else:
-        if set(params.model_fields_set) - {"funnel"}:
+        if set(params.model_dump(exclude_defaults=True)) - {"funnel"}:
             raise Failure(
                 "--at and --rates are for the whole open pipeline of a funnel, not for a period or a team.",
                 "leave out either --at and --rates, or the other options",
                 USAGE,
             )
         if rates not in (None, "current"):
-            require_role(Actor(actor or logged_in(), role, "cli"), MAY_READ, "see recalibrations")
+            require_role(actor_of(actor, role), MAY_READ, "see recalibrations")
         answer = _pipeline(params.funnel, at, rates, seed)
     show(answer, body(answer), form)
 
@@ -265,7 +266,7 @@ def _told(found: forecasts.RateSets) -> _History:
 
 
 class _Tested(msgspec.Struct, frozen=True):
-    """How a candidate did in the walk-forward test."""
+    """How a candidate's rates did in the walk-forward test, and how far off its estimator was deal by deal."""
 
     candidate: str
     forecasts: int
@@ -273,6 +274,7 @@ class _Tested(msgspec.Struct, frozen=True):
     bias: float | None
     log_loss: float | None
     in_the_80_percent_band: float | None
+    wape_deal_by_deal: float | None
 
 
 class _Summary(msgspec.Struct, frozen=True):
@@ -291,9 +293,13 @@ class _Summary(msgspec.Struct, frozen=True):
 def _summary(found: RecalibrationBody) -> _Summary:
     tested = tuple(
         _Tested(
-            one.full_name,
-            one.scores.get("forecasts", 0),
-            *(_rounded(one.scores.get(name)) for name in ("wape", "bias", "log_loss", "covered")),
+            candidate=one.full_name,
+            forecasts=one.scores.get("forecasts", 0),
+            wape=_rounded(one.scores.get("wape")),
+            bias=_rounded(one.scores.get("bias")),
+            log_loss=_rounded(one.scores.get("log_loss")),
+            in_the_80_percent_band=_rounded(one.scores.get("covered")),
+            wape_deal_by_deal=_rounded(one.scores.get("deal_by_deal", {}).get("wape")),
         )
         for one in found.candidates
     )

@@ -7,12 +7,11 @@ import typer
 from api import recalibration_jobs, recalibrations
 from api import recalibration_params as p
 from api.body import checked_params
-from api.cli.actions import WHO, RoleName, logged_in
+from api.cli.actions import WHO, RoleName, actor_of
 from api.cli.data import ask_log, body, opened
 from api.cli.options import verb_taking
 from api.cli.questions import FORMAT
 from api.cli.terminal import Format, show
-from domain.event import Actor
 
 _Id = Annotated[str, typer.Argument(metavar="RECALIBRATION", help="Its id, which is that of its record.")]
 _Form = Annotated[Format, typer.Option("--format", help="A table for people, JSON, or rows.")]
@@ -43,7 +42,7 @@ def add_recalibration_jobs(app: typer.Typer) -> None:
 
 def show_one(recalibration: _Id, form: _Form = "table", actor: _As = None, role: _Role = "admin") -> None:
     """Show one recalibration."""
-    viewer = Actor(actor or logged_in(), role, "cli")
+    viewer = actor_of(actor, role)
     answer = ask_log(
         lambda conn, asked: recalibrations.recalibration(conn, asked, viewer), _named(recalibration)
     )
@@ -52,7 +51,7 @@ def show_one(recalibration: _Id, form: _Form = "table", actor: _As = None, role:
 
 def cancel(recalibration: _Id, form: _Form = "table", actor: _As = None, role: _Role = "admin") -> None:
     """Cancel one recalibration."""
-    viewer = Actor(actor or logged_in(), role, "cli")
+    viewer = actor_of(actor, role)
     recalibrations.require_role(viewer, recalibrations.MAY_ASK, "cancel recalibrations")
     with opened() as server:
         answer = recalibration_jobs.cancel(server.app_url, _named(recalibration).recalibration_id)
@@ -60,7 +59,7 @@ def cancel(recalibration: _Id, form: _Form = "table", actor: _As = None, role: _
 
 
 def _list(params: p.RecalibrationsParams, form: Format, actor: str | None, role: RoleName) -> None:
-    viewer = Actor(actor or logged_in(), role, "cli")
+    viewer = actor_of(actor, role)
     answer = ask_log(lambda conn, asked: recalibrations.recalibrations(conn, asked, viewer), params)
     show(answer, body(answer), form)
 

@@ -64,7 +64,15 @@ def _replay(params: ReplayParams, out: Path | None, role: RoleName, form: Format
 
 
 def _run(server: Server, params: ReplayParams, out: Path | None, bar: Bar) -> Replay:
-    asked = Asked(params.to_position, params.as_of, params.known_at, params.projection, out, params.processes)
+    asked = Asked(
+        params.to_position,
+        params.as_of,
+        params.known_at,
+        params.knowledge,
+        params.projection,
+        out,
+        params.processes,
+    )
     try:
         return run_replay(server.app_url, asked, lambda what, done, total: bar.at(done, total, what))
     except KeyError as unknown:

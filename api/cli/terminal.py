@@ -18,14 +18,21 @@ _WIDE = 160
 """Columns of a table that goes into a file or a pipe, where nobody's window is too narrow."""
 
 
+class _Console(Console):
+    """A console that leaves it to the program what becomes of an answer that nobody reads to its end."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def _console(stream: Any) -> Console:
     width = None if stream.isatty() or "COLUMNS" in os.environ else _WIDE
-    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+    return _Console(file=stream, width=width, highlight=False, soft_wrap=False, emoji=False)
 
 
 def note(text: str) -> None:
     """Say something beside the answer."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False, emoji=False)
 
 
 def write_answer(body: bytes) -> None:
@@ -35,7 +42,12 @@ def write_answer(body: bytes) -> None:
 
 
 def show(answer: Any, body: bytes, form: Format) -> None:
-    """The answer in the form asked for."""
+    """The answer in the form asked for, and on stderr what it lacks."""
+    for one in getattr(answer, "waiting", None) or ():
+        note(
+            f"warning: {one.projection} lacks {one.events:,} events of {one.keys:,} keys that wait because its fold failed:"
+            " dealtrace projections parked"
+        )
     if form == "json":
         write_answer(body)
     elif form == "csv":

@@ -3,10 +3,12 @@
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
+import msgspec
 from pydantic import Field
 
 from domain.command import Context, Key, Label, PersonalText
 from domain.deal.state import Deal, DealCommand, present
+from domain.errors import ActivityExists, UnknownContact
 from domain.event import Event, TextRef
 
 # --- Events -------------------------------------------------------------------------------------------
@@ -29,9 +31,18 @@ class ActivityLogged(Event, frozen=True):
 # --- State --------------------------------------------------------------------------------------------
 
 
-def evolve(deal: Deal, _event: Event) -> Deal:
-    """The same deal: no decision asks for its activities."""
+def evolve(deal: Deal, event: Event) -> Deal:
+    """The deal after the event. No command can choose the id of an imported activity, so those are not kept."""
+    match event:
+        case ActivityLogged() if event.activity_id.version != 5:
+            return msgspec.structs.replace(deal, activities=deal.activities + event.activity_id.bytes)
     return deal
+
+
+def has_activity(deal: Deal, activity_id: UUID) -> bool:
+    """Whether an activity with this id was logged, other than by an import."""
+    wanted, ids = activity_id.bytes, deal.activities
+    return any(ids[place : place + 16] == wanted for place in range(0, len(ids), 16))
 
 
 # --- Commands -----------------------------------------------------------------------------------------
@@ -56,7 +67,10 @@ class LogActivity(DealCommand):
 
 def decide(command: LogActivity, deal: Deal | None, context: Context) -> tuple[Event, ...]:
     """The activity, for an open or a closed deal. Raises a Refusal."""
-    present(deal, command)
+    deal = present(deal, command)
+    if not context.importing:
+        _require_new_id(command, deal)
+        _require_parts(command, deal)
     activity = ActivityLogged(
         activity_id=command.activity_id or context.new_id(),
         kind=command.kind,
@@ -67,3 +81,23 @@ def decide(command: LogActivity, deal: Deal | None, context: Context) -> tuple[E
         note=context.sealed.get("note"),
     )
     return (activity,)
+
+
+def _require_new_id(command: LogActivity, deal: Deal) -> None:
+    if command.activity_id is not None and has_activity(deal, command.activity_id):
+        raise ActivityExists(
+            f"The activity {command.activity_id} was logged already.",
+            field="activity_id",
+            accepted="a new id, or none",
+        )
+
+
+def _require_parts(command: LogActivity, deal: Deal) -> None:
+    """How deep the interaction with a person goes is told of those who have a part in the deal, or had one once."""
+    for contact_id in command.contacts:
+        if contact_id not in deal.contacts and contact_id not in deal.former_contacts:
+            raise UnknownContact(
+                f"The contact {contact_id} has no part in the deal.",
+                field="contacts",
+                accepted="people of the deal; add-deal-contact gives a person a part in it",
+            )

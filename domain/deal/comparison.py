@@ -21,6 +21,7 @@ from domain.errors import CompetitorsActive, NotAssessed, UnknownCompetitor
 from domain.event import Event, Role, TextRef
 from domain.money import plain
 from domain.win_rate import Assessment
+from domain.wording import accepting
 
 # --- Events -------------------------------------------------------------------------------------------
 
@@ -160,6 +161,7 @@ CompetitorKey = Annotated[Key, AfterValidator(_not_us)]
 Score = Annotated[
     Decimal | None,
     Field(ge=0, le=10, decimal_places=4, description="0 to 10; null is unknown.", examples=["7.5"]),
+    accepting("a decimal number from 0 to 10 with at most 4 places, or null for unknown"),
 ]
 
 

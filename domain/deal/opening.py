@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from pydantic import Field
 
+from domain import account as accounts
 from domain.command import Context, Day, Key, Label, PersonalText, Reason
 from domain.deal.grading import regraded
 from domain.deal.state import Deal, DealCommand, present
@@ -96,6 +97,11 @@ class OpenDeal(DealCommand):
     region: Label | None = None
     external: ExternalInput | None = None
 
+    def stands_on(self) -> tuple[UUID, ...]:
+        """The account, which must be there, and what an import made of the same thing of the other system."""
+        named = (self.account_id, self.external.imported_id("deal") if self.external else None)
+        return tuple(stream_id for stream_id in named if stream_id is not None)
+
 
 class VoidDeal(DealCommand):
     """Take a deal that was a mistake or a test out of every figure."""
@@ -152,6 +158,8 @@ def _open(command: OpenDeal, deal: Deal | None, context: Context) -> tuple[Event
     require_stage(funnel, stage, "stage")
     if stage != first and not context.importing:
         raise WrongStage(f"A deal is opened in the stage {first!r}.", field="stage", accepted=first)
+    if not context.importing:
+        _require_references(command, context)
     opened = DealOpened(
         funnel=command.funnel,
         stage=stage,
@@ -166,6 +174,20 @@ def _open(command: OpenDeal, deal: Deal | None, context: Context) -> tuple[Event
         external=command.external.external() if command.external else None,
     )
     return (opened, *regraded(evolve(None, opened), context.playbook))
+
+
+def _require_references(command: OpenDeal, context: Context) -> None:
+    """The account is there, and no import brought the deal already. Imports bring both, in their own order."""
+    if command.account_id is not None:
+        accounts.present(context.others[command.account_id].state, command.account_id)
+    if command.external is not None:
+        imported = command.external.imported_id("deal")
+        if context.others[imported].version:
+            raise DealExists(
+                f"The deal {imported} was imported under this external id.",
+                field="external",
+                accepted="what no import brought, or the deal that is there",
+            )
 
 
 def _merge(command: MergeDeal, context: Context) -> tuple[Event, ...]:

@@ -6,10 +6,10 @@ from uuid import UUID
 import msgspec
 from pydantic import Field
 
-from domain.account import Account
+from domain import account as accounts
 from domain.command import Context, Label, Reason
 from domain.deal.state import Deal, DealCommand, DealContact, present, require_open
-from domain.errors import UnknownAccount, UnknownContact
+from domain.errors import UnknownContact
 from domain.event import Event
 from domain.playbook.state import Playbook
 from domain.relations import Attitude, DecisionRole, Power, Strategy
@@ -97,7 +97,9 @@ def evolve(deal: Deal, event: Event) -> Deal:
             )
         case DealContactRemoved():
             left = {i: contact for i, contact in deal.contacts.items() if i != event.contact_id}
-            return msgspec.structs.replace(deal, contacts=left)
+            return msgspec.structs.replace(
+                deal, contacts=left, former_contacts=deal.former_contacts | {event.contact_id}
+            )
     return deal
 
 
@@ -190,13 +192,7 @@ def decide(command: DealContactCommand, deal: Deal | None, context: Context) -> 
 
 def _add(command: AddDealContact, context: Context) -> tuple[Event, ...]:
     account = context.others[command.account_id].state
-    if not isinstance(account, Account):
-        raise UnknownAccount(
-            f"There is no account {command.account_id}.",
-            field="account_id",
-            accepted="the id of an account that was opened",
-        )
-    account.contact(command.contact_id)
+    accounts.present(account, command.account_id).contact(command.contact_id)
     return (
         DealContactAdded(
             command.contact_id, command.account_id, command.decision_role, command.department, command.power

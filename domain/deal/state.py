@@ -74,6 +74,10 @@ class Deal(msgspec.Struct, frozen=True):
     """Outcome of the latest review by stage."""
     standing: Standing = Standing()
     contacts: dict[UUID, DealContact] = {}
+    former_contacts: frozenset[UUID] = frozenset()
+    """Who had a part in it once; an activity with them may be logged later."""
+    activities: bytes = b""
+    """The ids of the activities that were not imported, 16 bytes each: there may be thousands."""
     team: dict[str, str | None] = {}
     """Department by person of the deal team."""
 

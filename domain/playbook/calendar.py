@@ -12,6 +12,7 @@ from domain.errors import InvalidAmount, PlaybookConflict, WrongCurrency
 from domain.event import Event
 from domain.money import Currency, Money, MoneyInput
 from domain.playbook.state import EMPTY, Playbook, PlaybookCommand
+from domain.wording import accepting
 
 # --- Events -------------------------------------------------------------------------------------------
 
@@ -76,7 +77,12 @@ class SetCalendar(PlaybookCommand):
 
     REPLACES: ClassVar[bool] = True
 
-    time_zone: Annotated[str, Field(max_length=100), AfterValidator(_is_zone)]
+    time_zone: Annotated[
+        str,
+        Field(max_length=100),
+        AfterValidator(_is_zone),
+        accepting("an IANA time zone such as Europe/Berlin"),
+    ]
     fiscal_year_start: Annotated[int, Field(ge=1, le=12)] = 1
 
 

@@ -11,6 +11,7 @@ from domain.event import Event
 from domain.money import plain
 from domain.playbook.state import EMPTY, Playbook, PlaybookCommand
 from domain.win_rate import MAX_FACTOR
+from domain.wording import accepting
 
 # --- Events -------------------------------------------------------------------------------------------
 
@@ -51,7 +52,11 @@ class SetInsideSourceFactor(PlaybookCommand):
 
     REPLACES: ClassVar[bool] = True
 
-    factor: Annotated[Decimal, Field(gt=0, le=MAX_FACTOR, decimal_places=4, examples=["0.7"])]
+    factor: Annotated[
+        Decimal,
+        Field(gt=0, le=MAX_FACTOR, decimal_places=4, examples=["0.7"]),
+        accepting(f"a decimal number above 0, at most {MAX_FACTOR}, with at most 4 places"),
+    ]
 
 
 class SetCohortWindow(PlaybookCommand):

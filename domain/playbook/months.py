@@ -8,6 +8,7 @@ from pydantic import Field
 from domain.command import Context, Reason
 from domain.event import Event, Role
 from domain.playbook.state import EMPTY, Playbook, PlaybookCommand
+from domain.wording import accepting
 
 # --- Events -------------------------------------------------------------------------------------------
 
@@ -44,7 +45,11 @@ def evolve(playbook: Playbook | None, event: Event) -> Playbook:
 
 # --- Commands -----------------------------------------------------------------------------------------
 
-Month = Annotated[str, Field(pattern=r"^(19|2[01])[0-9]{2}-(0[1-9]|1[0-2])$", examples=["2026-03"])]
+Month = Annotated[
+    str,
+    Field(pattern=r"^(19|2[01])[0-9]{2}-(0[1-9]|1[0-2])$", examples=["2026-03"]),
+    accepting("a month such as 2026-03"),
+]
 
 
 class MonthCommand(PlaybookCommand):

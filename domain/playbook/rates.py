@@ -13,6 +13,7 @@ from domain.errors import PlaybookConflict
 from domain.event import Event, Role
 from domain.playbook.parts import Age, Evidence, Funnel, RateSet, StageRate
 from domain.playbook.state import EMPTY, FunnelCommand, Playbook, require_stage
+from domain.wording import accepting
 
 PLACES = 6
 
@@ -55,7 +56,11 @@ class RateInput(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     stage: Key
     age: Age | None = None
-    rate: Annotated[Decimal, Field(ge=0, le=1, decimal_places=PLACES, examples=["0.275"])]
+    rate: Annotated[
+        Decimal,
+        Field(ge=0, le=1, decimal_places=PLACES, examples=["0.275"]),
+        accepting(f"a decimal number from 0 to 1 with at most {PLACES} places, such as 0.275"),
+    ]
 
 
 class EvidenceInput(BaseModel):
@@ -64,7 +69,9 @@ class EvidenceInput(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     record: UUID
     digest: Annotated[
-        str, Field(pattern="^[0-9a-f]{64}$", description="The evidence digest, SHA-256 in hex.")
+        str,
+        Field(pattern="^[0-9a-f]{64}$", description="The evidence digest, SHA-256 in hex."),
+        accepting("64 digits of lower-case hex"),
     ]
     candidate: Annotated[Label, Field(examples=["landmark/1"])]
 

@@ -11,9 +11,10 @@ from infra.event_store import read_head
 from projections.engine.catalogue import catalogue
 from projections.engine.checkpoints import begin
 from projections.engine.connecting import connect
-from projections.engine.description import SCHEMA, Projection
+from projections.engine.description import SCHEMA, Projection, view_names
 from projections.engine.rebuilding import rebuild
 from projections.engine.running import run_to_head
+from projections.engine.switches import remember_restored
 from projections.engine.tables import drop_tables
 
 _FOREIGN = """
@@ -93,6 +94,8 @@ def make_from_log(app_url: str, wanted: Sequence[Projection], *, progress: Progr
     if events > SMALL:
         rebuild(app_url, [p.name for p in wanted], progress=progress)
     run_to_head(app_url, projections=wanted, progress=progress)
+    with connect(app_url) as conn:
+        remember_restored(conn, wanted)
 
 
 def _forget(conn: Connection[Any], projection: Projection) -> int:
@@ -103,8 +106,12 @@ def _forget(conn: Connection[Any], projection: Projection) -> int:
         version,
     ).fetchall()
     conn.execute("DELETE FROM projection.parked WHERE (projection, version) = (%s, %s)", version)
+    conn.execute(
+        "DELETE FROM projection.rebuilds WHERE (targets -> %s::text ->> 'version')::int = %s::int", version
+    )
     for table in projection.tables:
-        conn.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(projection.view(table.name)))
+        for view in view_names(table.name, projection.version):
+            conn.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(view))
     for generation in {generation for generation, _ in gone}:
         drop_tables(conn, projection, generation)
     return max(int(slices) for _, slices in gone)

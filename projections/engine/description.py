@@ -15,8 +15,12 @@ from psycopg import sql
 
 from domain.event import Event, Recorded
 from domain.registry import AGGREGATE_OF, EVENTS
+from projections.engine.knowledge import View
 
 SCHEMA = "projection"
+WITNESSED_AT, CLOSING_WITNESSED_AT = "witnessed_at", "closing_witnessed_at"
+"""The engine's own columns of a history table: when the log took in the event that inserted the row, and the one that
+closed it. Null for an event that no source claims to have known earlier: its knowledge time says so already."""
 
 _TYPES: dict[Any, str] = {
     UUID: "uuid",
@@ -65,6 +69,22 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     def names(self) -> tuple[str, ...]:
         """The columns' names."""
         return tuple(c.name for c in self.columns)
+
+    @cached_property
+    def witnessed_by(self) -> dict[str, str]:
+        """Of a history table the columns of knowledge time (`known_at` and those that end in `_known_at`), each with
+        the one that says, where a source's claim is all that the first rests on, when the log itself came to know."""
+        known = [
+            c.name for c in self.columns if c.type == "timestamptz" and f"_{c.name}".endswith("_known_at")
+        ]
+        opening = "recorded_at" if "recorded_at" in self.names else WITNESSED_AT
+        return {name: CLOSING_WITNESSED_AT if name in self.closing else opening for name in known}
+
+    @cached_property
+    def witnesses(self) -> tuple[str, ...]:
+        """The engine's own columns of a history table."""
+        own = (WITNESSED_AT, CLOSING_WITNESSED_AT)
+        return tuple(name for name in own if name in self.witnessed_by.values())
 
     @cached_property
     def number_of(self) -> Callable[[Any], Any]:
@@ -157,12 +177,16 @@ class Projection(msgspec.Struct, frozen=True, dict=True):
         unhandled = {AGGREGATE_OF[c].name for topic, c in EVENTS.items() if topic not in self.topics}
         return frozenset(t for t in self.topics if AGGREGATE_OF[EVENTS[t]].name not in unhandled)
 
-    def view(self, table: str) -> sql.Identifier:
-        """The table as queries name it: a view of the live generation of this version."""
-        known = {t.name for t in self.tables}
+    def view(self, table: str) -> View:
+        """The table as queries name it: a view of the live generation of this version.
+
+        It tells what was known when by the knowledge of the connection that reads.
+        """
+        known = {t.name: t for t in self.tables}
         if table not in known:
             raise KeyError(f"{self.name} has no table {table!r}, only {', '.join(sorted(known))}")
-        return sql.Identifier(SCHEMA, f"{table}_v{self.version}")
+        names = view_names(table, self.version)
+        return View(*names) if known[table] in self.histories else View(names[0], names[0])
 
     @cached_property
     def position(self) -> sql.Composed:
@@ -175,6 +199,12 @@ class Projection(msgspec.Struct, frozen=True, dict=True):
     def physical(self, table: Table, generation: int) -> sql.Identifier:
         """The table of one generation."""
         return sql.Identifier(SCHEMA, f"{table.name}_v{self.version}_g{generation}")
+
+
+def view_names(table: str, version: int) -> tuple[sql.Identifier, sql.Identifier]:
+    """The views of a table by the knowledge of the sources and, of a history, by what was witnessed alone."""
+    name = f"{table}_v{version}"
+    return sql.Identifier(SCHEMA, name), sql.Identifier(SCHEMA, f"{name}_witnessed")
 
 
 def topics(*events: type[Event]) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """The one fold: what the events of a key make of its head and its rows. Live, rebuilt and replayed alike."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,11 @@ class Gap(Exception):
 
 
 class Folded(msgspec.Struct):
-    """What became of the events of one key. `parked` are the one whose fold raised and all after it."""
+    """What became of the events of one key. `parked` are the one whose fold raised and all after it.
+
+    Among what was `written` stands, wherever it changes, when the log took in what follows if a source claims to have
+    known it earlier; None where no source does.
+    """
 
     head: Any
     streams: dict[UUID, int]
@@ -37,7 +42,7 @@ def fold_key(
     """
     fold, gapless = projection.fold, projection.gapless if projection.head else ()
     out, after, seen, applied = Out(), head, dict(streams), 0
-    stream, last = None, 0
+    written, stream, last, witnessed = out.written, None, 0, None
     for index, event in enumerate(events):
         if event.stream_id is not stream:
             if stream is not None:
@@ -52,17 +57,22 @@ def fold_key(
                 f"{projection.name}: stream {stream} jumps from version {last} to {version}"
                 f" at position {event.position}"
             )
+        before = len(written)
         try:
             after = fold(after, event, out)
         except Exception as error:  # noqa: BLE001 -- whatever a fold raises parks its key and nothing else
             good = fold_key(projection, head, streams, events[:index])
             good.parked, good.error = events[index:], f"{type(error).__name__}: {error}"
             return good
+        if len(written) != before:
+            recorded_at = event.recorded_at if event.meta.source_recorded_at is not None else None
+            if recorded_at is not witnessed:
+                written.insert(before, witnessed := recorded_at)
         last = version
         applied += 1
     if stream is not None:
         seen[stream] = last
-    return Folded(after, seen, out.written, applied, (), None)
+    return Folded(after, seen, written, applied, (), None)
 
 
 class Rows:
@@ -75,30 +85,42 @@ class Rows:
         self.inserted: dict[type, dict[Key, Any]] = {t.row: {} for t in projection.histories}
         """By the type of the rows and their key, where a UUID is the integer that it is: much quicker to look up."""
         self.closed: dict[type, dict[Key, Key]] = {t.row: {} for t in projection.histories}
-        """By the type of the rows and their key: the closing values."""
+        """By the type of the rows and their key: the closing values, and when the log took in what closed the row if
+        a source claims to have known it earlier."""
+        self.witnessed: dict[type, list[datetime | None]] = {t.row: [] for t in projection.histories}
+        """By the type of the rows, one for one with `inserted`: the same of what inserted the row."""
+        self.closing_witnessed: dict[type, dict[Key, datetime]] = {t.row: {} for t in projection.histories}
+        """By the type of the rows and their key: the same of what closed a row of `inserted`, only where it is so."""
         self._tables = projection.history_of
         self._numbers = {t.row: t.number_of for t in projection.histories}
 
     def add(self, written: Iterable[Any]) -> None:
         """Take in what the fold of a key wrote. Raises ValueError for a second row under the same key."""
-        inserted, numbers = self.inserted, self._numbers
+        inserted, opened, numbers, witnessed = self.inserted, self.witnessed, self._numbers, None
         for entry in written:
             kind = type(entry)
             if kind is tuple:
-                self._close(*entry)
+                of, key, values = entry
+                self._close(of, key, values, witnessed)
+                continue
+            if kind is datetime or entry is None:
+                witnessed = entry
                 continue
             rows, number = inserted[kind], numbers[kind](entry)
             if number in rows:
                 raise ValueError(f"two rows of {kind.__name__} under the key {number}")
             rows[number] = entry
+            opened[kind].append(witnessed)
 
-    def _close(self, kind: type[msgspec.Struct], key: Key, values: Key) -> None:
+    def _close(self, kind: type[msgspec.Struct], key: Key, values: Key, witnessed: datetime | None) -> None:
         table, rows = self._tables[kind], self.inserted[kind]
         number = table.number(key)
         if number in rows:
             rows[number] = table.close(rows[number], values)
+            if witnessed is not None:
+                self.closing_witnessed[kind][number] = witnessed
         else:
-            self.closed[kind][key] = values
+            self.closed[kind][key] = (*values, witnessed)
 
 
 def by_key(events: Iterable[Recorded]) -> dict[UUID, list[Recorded]]:

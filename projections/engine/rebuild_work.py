@@ -24,7 +24,8 @@ from projections.engine.parking import park
 from projections.engine.partitions import slice_of
 from projections.engine.ranges import Groups, hand_out, read_keys
 from projections.engine.rebuild_plan import Plan
-from projections.engine.records import copy_in
+from projections.engine.records import copy_in, copy_rows
+from projections.engine.tables import STREAMS
 from projections.engine.uncollected import uncollected
 
 
@@ -151,8 +152,5 @@ def _copy(conn: Connection[Any], projection: Projection, generation: int, folded
         rows.add(result.written)
     if projection.head:
         heads = [(*astuple(f.head), f.streams) for f in folded.values() if f.head is not None]
-        copy_in(conn, projection, projection.head, generation, heads)
-    for table in projection.histories:
-        copy_in(
-            conn, projection, table, generation, [astuple(row) for row in rows.inserted[table.row].values()]
-        )
+        copy_in(conn, projection, projection.head, generation, heads, [(STREAMS, "json")])
+    copy_rows(conn, projection, generation, rows)

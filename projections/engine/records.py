@@ -1,16 +1,18 @@
 """Rows on their way into and out of the database: heads loaded, rows written as JSON (live) or by COPY (rebuild)."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import astuple
 from psycopg import Connection, adapters, sql
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from projections.engine.description import Projection, Table
+from projections.engine.description import CLOSING_WITNESSED_AT, WITNESSED_AT, Projection, Table
 from projections.engine.folding import Key, Rows
 from projections.engine.tables import STREAMS
 
@@ -76,24 +78,41 @@ def write_rows(conn: Connection[Any], projection: Projection, generation: int, r
     """Insert and close history rows, by one statement for each table and kind."""
     for table in projection.histories:
         physical = projection.physical(table, generation)
-        if inserted := rows.inserted[table.row]:
+        if rows.inserted[table.row]:
             statement = sql.SQL(
                 "INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, %s::text::json)"
             ).format(table=physical)
-            conn.execute(statement, [_encode(list(inserted.values())).decode()])
+            conn.execute(statement, [_encode(_rows(table, rows)).decode()])
         if closed := rows.closed[table.row]:
             _close(conn, table, physical, closed)
 
 
+def _rows(table: Table, rows: Rows) -> list[Any]:
+    """What was inserted, with the engine's own columns where there is something in them."""
+    inserted, opened, closed = _inserted(table, rows)
+    if not closed and not any(opened):
+        return list(inserted.values())
+    return [
+        msgspec.structs.asdict(row) | {WITNESSED_AT: at, CLOSING_WITNESSED_AT: closed.get(number)}
+        for (number, row), at in zip(inserted.items(), opened, strict=True)
+    ]
+
+
+def _inserted(table: Table, rows: Rows) -> tuple[dict[Key, Any], list[datetime | None], dict[Key, datetime]]:
+    """What was inserted, and when the log took in what opened and closed it, where a source claims to have been first."""
+    return rows.inserted[table.row], rows.witnessed[table.row], rows.closing_witnessed[table.row]
+
+
 def _close(conn: Connection[Any], table: Table, physical: sql.Identifier, closed: dict[Key, Key]) -> None:
-    names = (*table.key, *table.closing)
+    names = (*table.key, *table.closing, CLOSING_WITNESSED_AT)
+    closing = [n for n in names if n in table.closing or n in table.witnesses]
     statement = sql.SQL(
         "UPDATE {table} t SET ({columns}) = ROW ({values})"
         " FROM json_populate_recordset(NULL::{table}, %s::text::json) c WHERE ({keys}) = ({ours})"
     ).format(
         table=physical,
-        columns=sql.SQL(", ").join(map(sql.Identifier, table.closing)),
-        values=sql.SQL(", ").join(sql.Identifier("c", n) for n in table.closing),
+        columns=sql.SQL(", ").join(map(sql.Identifier, closing)),
+        values=sql.SQL(", ").join(sql.Identifier("c", n) for n in closing),
         keys=sql.SQL(", ").join(sql.Identifier("t", n) for n in table.key),
         ours=sql.SQL(", ").join(sql.Identifier("c", n) for n in table.key),
     )
@@ -103,19 +122,53 @@ def _close(conn: Connection[Any], table: Table, physical: sql.Identifier, closed
         raise LookupError(f"{table.name}: {len(rows) - found} of {len(rows)} rows to close are not there")
 
 
+def copy_rows(conn: Connection[Any], projection: Projection, generation: int, rows: Rows) -> None:
+    """Append what was inserted to the history tables by COPY."""
+    for table in projection.histories:
+        inserted, opened, closed = _inserted(table, rows)
+        own = table.witnesses if closed or any(opened) else ()
+        records: list[tuple[Any, ...]]
+        if CLOSING_WITNESSED_AT in own:
+            closing = closed.get
+            records = [
+                astuple(row) + (_as_stored(at), _as_stored(closing(number)))  # noqa: RUF005 -- half the time
+                for (number, row), at in zip(inserted.items(), opened, strict=True)
+            ]
+        elif own:
+            records = [
+                astuple(row) + (_as_stored(at),)  # noqa: RUF005 -- likewise
+                for row, at in zip(inserted.values(), opened, strict=True)
+            ]
+        else:
+            records = list(map(astuple, inserted.values()))
+        copy_in(conn, projection, table, generation, records, [(name, "int8") for name in own])
+
+
+@lru_cache(4096)
+def _as_stored(moment: datetime | None) -> int | None:
+    """A time as PostgreSQL's binary form has it, written as the integer that it is: much quicker than as a time.
+
+    What came in together was recorded at one time, so it is mostly known already.
+    """
+    return None if moment is None else (moment - _YEAR_2000) // _MICROSECOND
+
+
+_YEAR_2000 = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
 def copy_in(
     conn: Connection[Any],
     projection: Projection,
     table: Table,
     generation: int,
     records: Sequence[tuple[Any, ...]],
+    own: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Append rows as tuples to a table by COPY; a head's tuple ends with its streams."""
+    """Append rows as tuples to a table by COPY; they end with the values of the engine's `own` columns (name, type)."""
     if not records:
         return
-    columns = [(c.name, c.type) for c in table.columns]
-    if table is projection.head:
-        columns.append((STREAMS, "json"))
+    columns = [*((c.name, c.type) for c in table.columns), *own]
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
         projection.physical(table, generation),
         sql.SQL(", ").join(sql.Identifier(name) for name, _ in columns),

@@ -181,7 +181,7 @@ def _record(
 ) -> None:
     for one in moved:
         conn.execute(
-            "INSERT INTO projection.switches"
+            "INSERT INTO dealtrace.switches"
             " (what, projection, from_version, to_version, position, reason, findings)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s)",
             [

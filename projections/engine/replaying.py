@@ -9,13 +9,15 @@ import msgspec
 from psycopg import Connection
 
 from domain.event import Recorded
-from infra.log_reader import plan_ranges, read_range, read_streams
+from infra.log_reader import plan_ranges
 from projections.engine.checkpoints import checkpoints
 from projections.engine.description import Projection, Table
 from projections.engine.digests import digest, digest_of_rows
-from projections.engine.folding import Rows, by_key, fold_key
-from projections.engine.partitions import companions_of
+from projections.engine.folding import Rows, fold_key
+from projections.engine.knowledge import Knowledge, as_witnessed
+from projections.engine.ranges import each_key, handing_out, unhandled
 from projections.engine.records import record
+from projections.engine.uncollected import uncollected
 
 RANGE_EVENTS = 8_000
 
@@ -29,11 +31,18 @@ class Cut(msgspec.Struct, frozen=True):
     upto: int
     as_of: datetime | None = None
     known_at: datetime | None = None
+    knowledge: Knowledge = "source"
 
     @property
     def whole(self) -> bool:
-        """Whether every event up to the position is folded."""
-        return self.as_of is None and self.known_at is None
+        """Whether every event up to the position is folded, as the live tables fold it."""
+        return self.as_of is None and self.known_at is None and self.knowledge == "source"
+
+    def of(self, events: Iterable[Recorded]) -> Iterable[Recorded]:
+        """Those of the events that are folded, as this knowledge has them."""
+        if self.knowledge == "witnessed":
+            events = map(as_witnessed, events)
+        return filter(self.selects, events)
 
     def selects(self, event: Recorded) -> bool:
         """Whether the event passes both clocks; state and points alike, one by one."""
@@ -60,38 +69,42 @@ def replay_range(
 
     Ranges that follow one another give, put together, what one range over all of them gives, row by row.
     """
-    groups = _groups(conn, first, last, cut.upto)
-    if not cut.whole:
-        groups = {key: [e for e in events if cut.selects(e)] for key, events in groups.items()}
-    return {p.name: _fold(p, groups.values(), cut) for p in projections}
+    foldings = [_Folding(p, cut) for p in projections]
+    handled_of, unwanted = handing_out(projections), unhandled(projections)
+    with uncollected():
+        for _, events in each_key(conn, first, last, cut.upto, unwanted):
+            selected = events if cut.whole else cut.of(events)
+            for folding, handled in zip(foldings, handled_of(selected), strict=True):
+                if handled:
+                    folding.add(handled)
+    return {p.name: folding.replayed for p, folding in zip(projections, foldings, strict=True)}
 
 
-def _groups(conn: Connection[Any], first: UUID, last: UUID, upto: int) -> dict[UUID, list[Recorded]]:
-    """The events of the partition keys in the range, with those of their companions: keys in order, events too."""
-    groups = by_key(e for e in read_range(conn, first, last, upto) if e.stream_id == e.meta.partition_key)
-    if companions := companions_of(list(groups)):
-        theirs = (e for e in read_streams(conn, companions, upto) if e.stream_id != e.meta.partition_key)
-        for key, more in by_key(theirs).items():
-            groups[key] = sorted([*groups[key], *more], key=lambda e: e.position)
-    return groups
+class _Folding:
+    """One projection folded key by key."""
 
+    def __init__(self, projection: Projection, cut: Cut) -> None:
+        # A cut leaves versions out on purpose: it is folded as a projection is that keeps no head to count them in.
+        self._folding = projection if cut.whole else msgspec.structs.replace(projection, head=None)
+        self._projection, self._rows = projection, Rows(projection)
+        self._heads, self._parked = list[Any](), 0
 
-def _fold(projection: Projection, groups: Iterable[Sequence[Recorded]], cut: Cut) -> Replayed:
-    topics = projection.topics
-    # A cut leaves versions out on purpose: it is folded as a projection is that keeps no head to count them in.
-    folding = projection if cut.whole else msgspec.structs.replace(projection, head=None)
-    rows, heads, parked = Rows(projection), [], 0
-    for events in groups:
-        if own := [e for e in events if e.topic in topics]:
-            folded = fold_key(folding, None, {}, own)
-            rows.add(folded.written)
-            parked += len(folded.parked)
-            if folded.head is not None:
-                heads.append(folded.head)
-    made: dict[str, list[Any]] = {t.name: list(rows.inserted[t.row].values()) for t in projection.histories}
-    if projection.head is not None:
-        made[projection.head.name] = heads
-    return Replayed(made, parked)
+    def add(self, handled: Sequence[Recorded]) -> None:
+        """Fold the handled events of the next key."""
+        folded = fold_key(self._folding, None, {}, handled)
+        self._rows.add(folded.written)
+        self._parked += len(folded.parked)
+        if folded.head is not None:
+            self._heads.append(folded.head)
+
+    @property
+    def replayed(self) -> Replayed:
+        """What the folds made."""
+        tables, rows = self._projection.histories, self._rows.inserted
+        made: dict[str, list[Any]] = {t.name: list(rows[t.row].values()) for t in tables}
+        if self._projection.head is not None:
+            made[self._projection.head.name] = self._heads
+        return Replayed(made, self._parked)
 
 
 # --- Beside the live tables ---------------------------------------------------------------------------

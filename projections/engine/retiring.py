@@ -9,7 +9,7 @@ from psycopg import Connection, sql
 from projections.engine.catalogue import chosen
 from projections.engine.checkpoints import checkpoints
 from projections.engine.connecting import connect
-from projections.engine.description import SCHEMA, Projection
+from projections.engine.description import SCHEMA, Projection, view_names
 
 STILL_SECONDS = 60
 """A version whose checkpoint moved within this time is somebody's who still runs."""
@@ -68,7 +68,7 @@ def _refuse_unless_ours(conn: Connection[Any], wanted: Sequence[Projection]) -> 
     if silent := [f"{p.name} v{p.version}" for p in wanted if p.name not in live]:
         raise StillServing(f"This release does not answer with {', '.join(silent)} yet.")
     last = conn.execute(
-        "SELECT DISTINCT ON (projection) projection, to_version FROM projection.switches"
+        "SELECT DISTINCT ON (projection) projection, to_version FROM dealtrace.switches"
         " WHERE what <> 'retire' ORDER BY projection, number DESC"
     ).fetchall()
     own = {p.name: p.version for p in wanted}
@@ -97,13 +97,14 @@ def _drop(conn: Connection[Any], name: str, version: int, tables: list[str], our
             of_it,
         )
         conn.execute(
-            "INSERT INTO projection.switches (what, projection, from_version, to_version, position)"
+            "INSERT INTO dealtrace.switches (what, projection, from_version, to_version, position)"
             " VALUES ('retire', %s, %s, %s, %s)",
             [*of_it, ours, position],
         )
     # From here on nobody gets an answer out of these tables; whoever still reads them finishes first.
     for table in tables:
-        conn.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(sql.Identifier(SCHEMA, f"{table}_v{version}")))
+        for view in view_names(table, version):
+            conn.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(view))
         for (physical,) in conn.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename ~ %s",
             [SCHEMA, f"^{table}_v{version}_g[0-9]+$"],

@@ -1,11 +1,11 @@
 """The physical tables of a generation, and the views by which queries name the live one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from psycopg import Connection, sql
 
-from projections.engine.description import SCHEMA, Projection, Table
+from projections.engine.description import SCHEMA, Projection, Table, view_names
 
 STREAMS = "streams"
 """The engine's own column of a head table: the last version applied of each stream of the key, as JSON."""
@@ -24,6 +24,8 @@ def create_tables(conn: Connection[Any], projection: Projection, generation: int
         if table is projection.head:
             columns.append(sql.SQL("{} json NOT NULL").format(sql.Identifier(STREAMS)))
             options = sql.SQL("fillfactor = 80")  # room for updates beside the old row
+        else:
+            columns += [sql.SQL("{} timestamptz").format(sql.Identifier(name)) for name in table.witnesses]
         conn.execute(
             sql.SQL("CREATE TABLE {} ({}) WITH (autovacuum_enabled = false, {})").format(
                 projection.physical(table, generation), sql.SQL(", ").join(columns), options
@@ -58,11 +60,35 @@ def show(conn: Connection[Any], projection: Projection, generation: int) -> None
         sql.Identifier(SCHEMA, "answers"), projection.name, projection.version, generation
     )
     for table in projection.tables:
-        conn.execute(
-            sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT * FROM {} WHERE {}").format(
-                projection.view(table.name), projection.physical(table, generation), answers
-            )
+        view, witnessed = view_names(table.name, projection.version)
+        physical = projection.physical(table, generation)
+        _show(conn, view, list(map(sql.Identifier, table.names)), physical, answers)
+        if table is not projection.head:
+            _show(conn, witnessed, _as_witnessed(table), physical, answers)
+
+
+def _show(
+    conn: Connection[Any],
+    view: sql.Identifier,
+    columns: Sequence[sql.Composable],
+    physical: sql.Identifier,
+    answers: sql.Composed,
+) -> None:
+    conn.execute(
+        sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT {} FROM {} WHERE {}").format(
+            view, sql.SQL(", ").join(columns), physical, answers
         )
+    )
+
+
+def _as_witnessed(table: Table) -> list[sql.Composable]:
+    """The columns of a history table, where times of knowledge are those at which the log itself came to know."""
+    return [
+        sql.SQL("coalesce({}, {}) AS {}").format(*map(sql.Identifier, (witness, name, name)))
+        if (witness := table.witnessed_by.get(name))
+        else sql.Identifier(name)
+        for name in table.names
+    ]
 
 
 def shown(conn: Connection[Any], projections: Iterable[Projection]) -> set[str]:

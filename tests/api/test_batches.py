@@ -59,6 +59,35 @@ def test_a_command_on_somebody_elses_deal_needs_its_version(api: Api) -> None:
     assert missing.json()["index"] == stale.json()["index"] == 0
 
 
+def test_a_stale_batch_tells_the_version_in_the_log_and_loses_nothing(api: Api) -> None:
+    deal, key = api.open_deal(), str(uuid4())
+    assert batch(
+        api, {"command": "advance-stage", "deal_id": deal, "to_stage": "initiation", "if_match": 1}
+    ).is_success
+    head = api.head()
+    rename = {"command": "rename-deal", "deal_id": deal, "name": "Boiler"}
+    win = {"command": "win-deal", "deal_id": deal}
+
+    first_is_stale = batch(api, rename | {"if_match": 1}, win | {"if_match": "*"}, Idempotency_Key=key)
+    second_is_stale = batch(api, rename | {"if_match": 2}, win | {"if_match": 2}, Idempotency_Key=key)
+
+    assert [a.status_code for a in (first_is_stale, second_is_stale)] == [412, 412]
+    said = first_is_stale.json()
+    assert (said["index"], said["field"], said["accepted"]) == (
+        0,
+        "if_match",
+        "2, after reading what changed",
+    )
+    said = second_is_stale.json()
+    assert (said["index"], said["field"]) == (1, "if_match")
+    assert "current version is 2, and 3 when the command's turn comes" in said["detail"]
+    assert said["accepted"] == '3, or "*" behind a command of the batch that names 2'
+    assert api.head() == head
+    mended = batch(api, rename | {"if_match": 2}, win | {"if_match": "*"}, Idempotency_Key=key)
+    assert [r["version"] for r in mended.json()["results"]] == [3, 4]
+    assert mended.json()["position"] == head + 2
+
+
 def test_a_retried_batch_gets_the_first_answer(api: Api) -> None:
     commands = [{"command": "open-deal", "funnel": "tas_plus"} for _ in range(3)]
     key = str(uuid4())

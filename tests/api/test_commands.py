@@ -30,6 +30,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "untick-item": {"item": "budget"},
     "grade-deal": {"grade": "A", "reason": "the whole branch watches this one"},
     "confirm-assessment": {"party": "us"},
+    "leave-team": {"person": "somebody who manages no team"},
     "set-currency": {"currency": "EUR"},
     "set-calendar": {"time_zone": "Asia/Shanghai"},
     "set-checklist": {"stage": "needs_analysis", "items": [{"key": "budget", "label": {"en": "Budget"}}]},

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from api.asking import ROUTES
 from tests.api.conftest import Api
 from tests.api.test_malformed import problem
 
@@ -103,10 +104,41 @@ def test_a_time_zone_that_is_no_place_is_refused(api: Api, unchanged_log: None, 
     problem(api.as_role("admin").post("/v1/commands", body), 422, "invalid-fields")
 
 
-def test_a_stage_that_the_funnel_does_not_have_is_refused(api: Api) -> None:
+@pytest.mark.parametrize(
+    "there", ["/v1/funnels/tas_plus/snapshot/deals", "/v1/funnels/tas_plus/states/deals", "/v1/deals"]
+)
+def test_a_stage_that_the_funnel_does_not_have_is_refused(api: Api, there: str) -> None:
     api.catch_up()
-    there = "/v1/funnels/tas_plus/snapshot/deals"
     assert api.get(there, params={"stage": "verification"}).status_code == 200
     found = problem(api.get(there, params={"stage": "zz"}), 422, "unknown-stage")
+    assert found["field"] == "stage"
     assert "verification" in found["accepted"]
-    problem(api.get(there, params={"macro_stage": "zz"}), 400, "invalid-parameters")
+
+
+def test_a_stage_of_another_funnel_is_refused(api: Api) -> None:
+    api.catch_up()
+    stages = {f["key"]: f["stages"] for f in api.get("/v1/funnels").json()["funnels"]}
+    tas, customer = ({s["key"] for s in stages[key]} for key in ("tas_plus", "customer"))
+    foreign = min(customer - tas)
+    assert api.get("/v1/deals", params={"stage": foreign}).status_code == 200
+    asked = api.get("/v1/deals", params={"funnel": "tas_plus", "stage": foreign})
+    assert problem(asked, 422, "unknown-stage")["accepted"].startswith("verification, ")
+
+
+FUNNEL_IN_QUERY = [
+    route.path for route in ROUTES if "funnel" in route.params.model_fields and "{funnel}" not in route.path
+]
+
+
+@pytest.mark.parametrize("there", FUNNEL_IN_QUERY)
+def test_a_funnel_that_there_is_not_is_refused_wherever_one_can_be_named(api: Api, there: str) -> None:
+    api.catch_up()
+    director = api.as_role("director")
+    found = problem(director.get(there, params={"funnel": "nope"}), 404, "unknown-funnel")
+    assert found["field"] == "funnel"
+    assert "tas_plus" in found["accepted"]
+
+
+def test_a_macro_stage_that_there_is_not_is_refused(api: Api) -> None:
+    asked = api.get("/v1/funnels/tas_plus/snapshot/deals", params={"macro_stage": "zz"})
+    assert "plan_confirmed" in problem(asked, 400, "invalid-parameters")["accepted"]

@@ -1,5 +1,6 @@
 """Whatever comes in that is not a command gets a clear 4xx, and the log stays as it was."""
 
+import gzip
 import json
 import socket
 from typing import Any
@@ -149,6 +150,26 @@ def test_a_body_of_another_kind_is_refused(api: Api, kind: str) -> None:
     problem(api.send("/v1/deals", b'{"funnel": "tas_plus"}', Content_Type=kind), 415, "not-json")
 
 
+def test_a_compressed_body_is_refused(api: Api) -> None:
+    packed = gzip.compress(b'{"funnel": "tas_plus"}')
+    for coding in ("gzip", "GZIP", "br", "identity, gzip"):
+        said = problem(api.send("/v1/deals", packed, Content_Encoding=coding), 415, "not-json")
+        assert said["field"] == "Content-Encoding"
+
+
+@pytest.mark.parametrize(
+    "number", ["5_0", " 5", "+5", "5.0", "1e2", "５", "", "five", "0", "501", "9" * 5000]
+)
+def test_a_page_of_so_many_deals_is_refused(api: Api, number: str) -> None:
+    said = problem(api.get("/v1/deals", params={"limit": number}), 400, "invalid-parameters")
+    assert (said["field"], said["accepted"]) == ("limit", "a whole number from 1 to 500")
+
+
+@pytest.mark.parametrize("query", ["q=%FF", "q=%ED%A0%80", "owner=a&%C3=b", "q=%C3%28"])
+def test_a_query_that_is_no_text_is_refused(api: Api, query: str) -> None:
+    problem(api.get(f"/v1/deals?{query}"), 400, "invalid-parameters")
+
+
 @pytest.mark.parametrize("path", ["/v1/deals", "/v1/commands"])
 def test_ten_megabytes_are_refused_unread(api: Api, path: str) -> None:
     """The answer comes when only the headers were sent."""
@@ -213,7 +234,7 @@ def test_unknown_addresses_and_methods(api: Api) -> None:
     problem(api.get("/v1/deals/"), 404, "no-such-address")
     answer = api.client.delete("/v1/deals", headers=api.actor)
     problem(answer, 405, "method-not-allowed")
-    assert {m.strip() for m in answer.headers["Allow"].split(",")} == {"GET", "POST"}
+    assert {m.strip() for m in answer.headers["Allow"].split(",")} == {"GET", "HEAD", "POST"}
 
 
 def test_an_address_too_long_is_refused(api: Api) -> None:

@@ -59,7 +59,9 @@ def test_every_route_is_in_the_document(api: Api) -> None:
     paths = api.get("/openapi.json").json()["paths"]
     there = {(method.upper(), path) for path, operations in paths.items() for method in operations}
     served = {(method, route.path) for route in api.app.routes for method in route.methods}
-    assert there == served
+    assert there == {
+        (method, path) for method, path in served if method != "HEAD"
+    }  # told once, for all of GET
     assert {("POST", r.path) for r in COMMANDS.values()} | {("GET", r.path) for r in QUERIES} <= there
 
 

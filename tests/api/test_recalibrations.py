@@ -1,14 +1,17 @@
 """Recalibrations as a service: asked for, followed, cancelled, read, and refused."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from infra import recalibration_jobs as jobs
 from infra.postgres import Server, scratch_database
+from infra.sessions import Session
 from tests.api.conftest import Api, serve
 from tests.api.recalibrating import (
     LONG,
@@ -25,6 +28,7 @@ from tests.api.recalibrating import (
 from tests.api.test_malformed import problem
 from tests.api.test_openapi import OPERATIONS
 from tests.cli.conftest import program_on
+from workers.recalibration.record import Record
 
 
 @pytest.fixture(scope="module")
@@ -231,3 +235,22 @@ def test_the_report_may_fetch_nothing_from_anywhere(service: Api, record: dict[s
     assert "script-src" not in policy
     assert record["digest"] in page.text
     assert "<script" not in page.text
+
+
+def test_the_report_shows_f1_to_those_who_see_everybodys_and_to_nobody_who_had_a_deal(
+    service: Api, small_company: Server, record: dict[str, Any]
+) -> None:
+    with closing(Session.open(small_company.app_url, "test")) as session:
+        kept = Record.found(session, UUID(record["record"]))
+        week = replace(kept.tested[0], f1=1234567.0, f1_deals=30)
+        forecast = replace(kept, answer=replace(kept.answer, record=uuid4()), tested=(week, *kept.tested[1:]))
+        forecast.keep(session)
+    address = f"/v1/recalibrations/{forecast.answer.record}/report"
+    for role in ("analyst", "auditor", "director", "admin"):
+        assert "F1, managers" in service.as_role(role).get(address).text
+    assert "F1 is left out of this copy" in service.as_role("sales_operations").get(address).text
+    opened = service.as_role("admin").post("/v1/deals", {"funnel": "small", "owner": "the-director"})
+    assert opened.status_code == 201, opened.text
+    service.catch_up()
+    assert "F1 is left out of this copy" in service.as_role("director").get(address).text
+    assert "F1, managers" in service.as_role("analyst").get(address).text

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import psycopg
 import pytest
 
 from api import stream as streaming
@@ -48,13 +49,20 @@ class Followed:
             self.last_id = fields.get("id", self.last_id)
             if "data" in fields:
                 change = msgspec.json.decode(fields["data"])
-                assert (fields["id"], fields["event"]) == (str(change["position"]), change["topic"])
+                assert fields["id"].rpartition(".")[2] == str(change["position"])
+                assert fields["event"] == change["topic"]
                 yield change
             fields = {}
 
     def next(self, count: int) -> list[dict[str, Any]]:
         changes = iter(self)
         return [next(changes) for _ in range(count)]
+
+
+def place(api: Api, position: int) -> str:
+    """The id of the event at a position."""
+    log = api.get("/v1/log").json()
+    return f"{log['log_id'][:8]}.{log['epoch']}.{position}"
 
 
 def renamed(api: Api, deal: str, name: str) -> int:
@@ -80,7 +88,7 @@ def test_a_client_that_is_cut_off_again_and_again_misses_and_doubles_nothing(api
     writer = threading.Thread(target=lambda: [renamed(api, deal, f"number {n}") for n in range(60)])
     writer.start()
     seen: list[int] = []
-    last = str(before)
+    last = place(api, before)
     while len(seen) < 60:
         with Followed(
             api, after=0, Last_Event_ID=last
@@ -154,14 +162,61 @@ def test_forecasts_reach_those_who_may_see_them_and_nobody_else(api: Api) -> Non
 def test_the_resume_point_moves_by_the_clock(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "HEARTBEAT_SECONDS", 0.05)
     with Followed(api) as stream:
-        assert next(stream._lines) == f"id: {api.head()}"
+        assert next(stream._lines) == f"id: {place(api, api.head())}"
 
 
 def test_a_position_that_does_not_exist_is_refused(api: Api, unchanged_log: None) -> None:
     problem(api.get(f"/v1/stream?after={api.head() + 1}"), 400, "invalid-parameters")
     problem(api.get("/v1/stream?after=-1"), 400, "invalid-parameters")
     problem(api.get("/v1/stream?before=1"), 400, "invalid-parameters")
-    for text in ("later", "-1", "9" * 30):
+    problem(api.get("/v1/stream?after=0&epoch=0"), 400, "invalid-parameters")
+    for text in ("later", "-1", "7", "9" * 30, place(api, 10**18), place(api, api.head() + 1)):
         headers = api.actor | {"Last-Event-ID": text}
         problem(api.client.get("/v1/stream", headers=headers), 400, "invalid-parameters")
     problem(api.client.get("/v1/stream"), 401, "unauthenticated")
+
+
+def restored(database: Server, position: int) -> None:
+    """What a server sees that goes on while a backup is restored which reaches up to the position."""
+    with psycopg.connect(database.owner_url) as conn:
+        conn.execute("DELETE FROM dealtrace.events WHERE notification_id > %s", [position])
+        conn.execute("UPDATE dealtrace.log_head SET position = %s, epoch = epoch + 1", [position])
+        conn.execute("INSERT INTO dealtrace.epochs SELECT epoch, position FROM dealtrace.log_head")
+
+
+def weeks(api: Api, *numbers: int) -> None:
+    """A change of the playbook for each of these numbers."""
+    for number in numbers:
+        done = api.as_role("admin").post("/v1/playbook/set-cohort-window", {"weeks": number}, If_Match="*")
+        assert done.is_success, done.text
+
+
+def test_after_a_restore_nobody_takes_other_events_for_those_after_what_it_knows(database: Server) -> None:
+    with serve(database) as api:
+        weeks(api, *range(5, 15))
+        with Followed(api, after=0) as stream:
+            stream.next(10)
+            weeks(api, 16)
+            stream.next(1)
+            known = [place(api, position) for position in range(12)]
+            restored(database, 4)
+            weeks(api, *range(30, 40))
+            assert list(stream) == [], "it comes to its end"
+        for position in range(5, 12):
+            refused = api.client.get("/v1/stream", headers=api.actor | {"Last-Event-ID": known[position]})
+            assert problem(refused, 409, "log-restored")["accepted"].startswith(f"{place(api, 4)}, ")
+            refused = api.get(f"/v1/stream?after={position}&epoch=1")
+            assert problem(refused, 409, "log-restored")["accepted"].startswith("4, ")
+        for resumed in (known[4], place(api, 4)):
+            with Followed(api, Last_Event_ID=resumed) as stream:
+                assert [change["data"]["weeks"] for change in stream.next(10)] == list(range(30, 40))
+
+
+def test_the_place_in_another_log_or_in_an_epoch_that_is_not_in_its_past_is_refused(database: Server) -> None:
+    with serve(database) as api:
+        weeks(api, *range(5, 15))
+        restored(database, 4)
+        log, epoch, _ = place(api, 0).split(".")
+        for text in (f"{int(log, 16) ^ 1:08x}.{epoch}.3", f"{log}.{int(epoch) + 1}.3"):
+            refused = api.client.get("/v1/stream", headers=api.actor | {"Last-Event-ID": text})
+            assert problem(refused, 409, "log-restored")["accepted"].startswith(f"{place(api, 0)}, ")

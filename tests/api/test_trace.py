@@ -35,7 +35,7 @@ class Lines(logging.Handler):
             return next((r for r in lines if vars(r)["request_id"] == wanted), None)
 
         with self._written:
-            return self._written.wait_for(found, timeout=10)
+            return self._written.wait_for(found, timeout=60)
 
     @property
     def text(self) -> str:

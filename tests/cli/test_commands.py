@@ -42,15 +42,19 @@ def test_a_deal_is_opened_moved_and_won(dealtrace: Program) -> None:
 
 
 def test_money_lists_and_nothing_are_options_too(dealtrace: Program) -> None:
-    deal, contact = open_deal(dealtrace), str(uuid4())
+    deal, account, people = open_deal(dealtrace), str(uuid4()), [str(uuid4()), str(uuid4())]
     dealtrace("do", "set-currency", "--currency", "EUR")
     assert dealtrace("do", "revise-amount", deal, "--amount", "52000.50 EUR").code == 0
     assert dealtrace("deal", deal, "--format", "json").json["amount"] == "52000.5"
     assert dealtrace("do", "revise-amount", deal, "--no-amount").code == 0
     assert dealtrace("deal", deal, "--format", "json").json["amount"] is None
-    said = dealtrace(
-        "do", "log-activity", deal, "--kind", "visit", "--contacts", contact, "--contacts", str(uuid4())
-    )
+    assert dealtrace("do", "open-account", "--account-id", account).code == 0
+    for person in people:
+        there = ("--contact-id", person, "--account-id", account)
+        assert dealtrace("do", "add-contact", *there).code == 0
+        assert dealtrace("do", "add-deal-contact", deal, *there).code == 0
+    contacts = [word for person in people for word in ("--contacts", person)]
+    said = dealtrace("do", "log-activity", deal, "--kind", "visit", *contacts)
     assert said.code == 0, said.err
 
 

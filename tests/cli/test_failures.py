@@ -35,6 +35,14 @@ USAGE = {
         "--x there is no such field",
     ),
     "a command nobody knows": (["command", "please", "{}"], "There is no command 'please'"),
+    "fields that are no object": (["command", "win-deal", "[]"], "The fields must be a JSON object"),
+    "nobody": (["do", "win-deal", DEAL, "--as", ""], "--as names nobody"),
+    "a version that is none": (
+        ["do", "win-deal", DEAL, "--if-match", "-1"],
+        "Invalid value for '--if-match'",
+    ),
+    "a number with more than digits": (["deals", "--limit", "5_0"], "--limit is no whole number"),
+    "a recalibration that is no id": (["recalibrations", "show", "x"], "RECALIBRATION is not an id"),
     "a projection nobody knows": (["projections", "rebuild", "moon"], "There is no projection 'moon'"),
 }
 
@@ -48,6 +56,17 @@ def test_wrong_usage_ends_with_two_and_names_the_place(dealtrace: Program, case:
     assert error.startswith(f"error: {sentence}")
     assert hint.startswith("hint: ")
     assert said.out == ""
+
+
+def test_a_group_of_verbs_alone_shows_its_help(dealtrace: Program) -> None:
+    said = dealtrace("do")
+    assert (said.code, said.err) == (2, "")
+    assert "advance-stage" in said.out
+
+
+def test_what_is_told_is_told_to_the_letter(dealtrace: Program) -> None:
+    """Not with a picture instead of :x:, nor with [red] taken for a colour."""
+    assert dealtrace("command", ":x:[red]", "{}").err.startswith("error: There is no command ':x:[red]'.")
 
 
 def test_an_unknown_deal_is_a_refusal(dealtrace: Program) -> None:

@@ -46,6 +46,23 @@ def test_it_was_known_at_once_and_nothing_was_known_before(loan_funnel: Program)
     assert loan_funnel(*asked, "--known-at", "2011-09-01T00:00:00Z").json["total"]["deals"] == 0
 
 
+def test_its_source_claims_it_and_nobody_here_had_witnessed_it(loan_funnel: Program) -> None:
+    asked = ("funnel", "--funnel", "loan", "--as-of", "2011-11-01T00:00:00Z", "--format", "json")
+    in_2012 = (*asked, "--known-at", "2012-06-01T00:00:00Z")
+    claimed = loan_funnel(*in_2012).json
+    assert (claimed["total"]["deals"], claimed["knowledge"]) == (680, "source")
+    assert claimed["claimed_events"] > 10_000
+    witnessed = loan_funnel(*in_2012, "--knowledge", "witnessed").json
+    assert (witnessed["total"]["deals"], witnessed["knowledge"], witnessed["claimed_events"]) == (
+        0,
+        "witnessed",
+        0,
+    )
+    today = loan_funnel(*asked, "--knowledge", "witnessed").json
+    assert (today["total"], today["stages"]) == (claimed["total"], claimed["stages"])
+    assert loan_funnel(*asked).json["claimed_events"] == 0
+
+
 def test_how_long_deals_stayed_in_a_stage(loan_funnel: Program) -> None:
     said = loan_funnel("dwell", "--funnel", "loan", "--as-of", CUT, "--format", "json")
     assert said.code == 0, said.err

@@ -112,5 +112,10 @@ def test_what_if_under_a_candidate_is_the_forecast_under_it(loan_funnel: Program
     assert (total["deals"], total["amount"]) == (forecast["total"]["deals"], forecast["total"]["amount"])
     assert total["what_if"]["f2_open"] == forecast["total"]["f2"]
     assert total["shown"]["f2_open"] is None
+    basis = said.json["basis"]
+    assert basis["shown"] is None
+    assert (basis["what_if"]["record"], basis["what_if"]["candidate"]) == tuple(rates.split(":"))
+    assert basis["what_if"]["digest"] == recalibrated.json["digest"]
+    assert basis["what_if"]["learnt_until"] == "2011-11-14T00:00:00Z"
     sooner = loan_funnel(*asked, "--stall-after-days", "offer_sent=5").json["total"]
     assert sooner["what_if"]["stalled"] > total["what_if"]["stalled"] == sooner["shown"]["stalled"]

@@ -88,10 +88,10 @@ def test_what_can_not_be_stored_is_refused_saying_why(amount: str, currency: str
 
 @pytest.mark.parametrize("amount", ["1E+999999999", "1E-999999999", "9E-400000000"])
 def test_an_absurd_exponent_is_refused_without_being_written_out(amount: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ValueError, match="15 digits"):
         checked(Decimal(amount), "EUR")
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("zero", ["0", "-0", "0.00", "0E+999999999", "0E-999999999"])

@@ -18,6 +18,7 @@ from domain.pipeline import (
     Flow,
     StageConversion,
     Window,
+    alert_after,
     conversion,
     dwell_alert,
     flow,
@@ -130,6 +131,18 @@ def test_an_alert_stays_in_its_list_as_the_visit_ages(
     now, later = dwell_alert(age, norm), dwell_alert(age + older, norm)
     assert now is None or later is not None
     assert not (now and later) or now.in_default <= later.in_default
+
+
+@given(completed=durations, ages=durations, age=st.integers(0, 40 * DAY), default=st.booleans())
+def test_the_age_from_which_a_list_alerts_tells_what_is_in_it(
+    completed: list[int], ages: list[int], age: int, default: bool
+) -> None:
+    norm = norm_of(completed, ages, 7)
+    least = alert_after(norm, default=default)
+    for asked in {age, *((least, least + 1) if least is not None else ())}:
+        alert = dwell_alert(asked, norm)
+        listed = alert is not None and (alert.in_default or not default)
+        assert listed == (least is not None and asked > least)
 
 
 def test_fifteen_days_where_the_average_is_ten_alert() -> None:

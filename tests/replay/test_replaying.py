@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import pytest
@@ -17,6 +17,7 @@ from projections.engine.catalogue import chosen
 from projections.engine.description import Out, Projection
 from projections.engine.digests import digest_of_rows
 from projections.engine.folding import Rows, by_key
+from projections.engine.knowledge import Knowledge, as_witnessed, known_by
 from projections.engine.replaying import Cut, replay_range
 from projections.engine.running import run_to_head
 from projections.funnel import snapshot
@@ -64,13 +65,17 @@ def test_a_replay_to_a_position_has_the_digests_the_live_tables_had_there(
 @given(log=histories(min_steps=15), data=st.data())
 def test_a_cut_is_filter_then_fold(playground: Playground, log: list[Recorded], data: st.DataObject) -> None:
     as_of, known_at = data.draw(st.tuples(*[st.none() | moments_of(log)] * 2))
+    knowledge = data.draw(st.sampled_from(get_args(Knowledge)))
     playground.holding(log)
     selected = [
         e
-        for e in log
+        for e in (log if knowledge == "source" else map(as_witnessed, log))
         if (as_of is None or e.meta.occurred_at <= as_of) and (known_at is None or e.known_at <= known_at)
     ]
-    found = run_replay(playground.app_url, Asked(len(log), as_of, known_at, processes=1, range_events=10))
+    found = run_replay(
+        playground.app_url, Asked(len(log), as_of, known_at, knowledge, processes=1, range_events=10)
+    )
+    assert (found.known_at, found.knowledge) == (known_at, knowledge)
     assert {p.projection: (p.digest, p.parked) for p in found.projections} == {
         p.name: folded_plainly(selected, p) for p in chosen()
     }
@@ -107,11 +112,12 @@ def test_the_deals_open_in_a_cut_are_those_the_funnel_shows_at_these_clocks(
     playground.holding(log)
     run_to_head(playground.app_url)
     as_of, known_at = data.draw(st.tuples(moments_of(log), st.none() | moments_of(log)))
-    with playground.connected() as conn:
+    knowledge = data.draw(st.sampled_from(get_args(Knowledge)))
+    with playground.connected() as conn, known_by(conn, knowledge):
         shown = snapshot(conn, "sales", as_of=as_of, known_at=known_at)
         ((first, last, _),) = plan_ranges(conn, len(log), 10**6)
         funnel = chosen(["funnel"])
-        made = replay_range(conn, first, last, Cut(len(log), as_of, known_at), funnel)["funnel"]
+        made = replay_range(conn, first, last, Cut(len(log), as_of, known_at, knowledge), funnel)["funnel"]
     last_rows = [r for r in made.rows["deal_states"] if r.next_occurred_at is None and r.status == "open"]
     counted = {s.stage: s.deals for s in shown.stages if s.deals}
     assert counted == {key: n for key in STAGES if (n := sum(r.stage == key for r in last_rows))}

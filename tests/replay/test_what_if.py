@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from hypothesis import HealthCheck, given, settings
@@ -22,7 +23,7 @@ from projections.forecasting import forecast
 from projections.funnel import snapshot
 from projections.pipeline import states
 from projections.rate_sets import in_force, rate_sets
-from projections.what_if import Tried, TriedRates, WhatIf, what_if
+from projections.what_if import Basis, RatesBasis, Tried, TriedRates, WhatIf, what_if
 from tests.projections.conftest import Playground
 from tests.strategies import STAGES, histories, moments_of
 
@@ -113,6 +114,21 @@ def test_other_rates_and_days_count_each_deal_by_them(
         )  # fmt: skip
         assert found.total.shown == asked(conn, at, Tried()).total.shown
         assert total(Decimal(row.amount) for row in found.stages) == Decimal(found.total.amount)
+
+
+@few
+@given(log=histories(min_steps=20), data=st.data())
+def test_it_says_what_the_rates_on_both_sides_rest_on(
+    playground: Playground, log: list[Recorded], data: st.DataObject
+) -> None:
+    with a_moment(playground, log, data) as (conn, at):
+        then_in_force, tried = RatesBasis(1), RatesBasis(None, UUID(int=1), "0" * 64, "entry/1")
+        rates = TriedRates((StageRate("talk", None, Decimal("0.5")),), basis=tried)
+        found = [
+            what_if(conn, at, "a week", horizon(at), ALL, each, shown_by=then_in_force).basis
+            for each in (Tried(), Tried(rates))
+        ]
+        assert found == [Basis(then_in_force, then_in_force), Basis(then_in_force, tried)]
 
 
 @few

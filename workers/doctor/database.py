@@ -29,6 +29,7 @@ _FORBIDDEN = {
     "recalibration_jobs": ("DELETE", "TRUNCATE"),
     "secrets": ("INSERT", "UPDATE", "DELETE", "TRUNCATE"),
     "command_results": ("UPDATE", "TRUNCATE"),
+    "switches": ("UPDATE", "DELETE", "TRUNCATE"),
     "vault": ("UPDATE", "TRUNCATE"),
 }
 _NEEDED = {
@@ -41,6 +42,7 @@ _NEEDED = {
     "recalibration_jobs": ("SELECT", "INSERT"),
     "secrets": ("SELECT",),
     "command_results": ("SELECT", "INSERT", "DELETE"),
+    "switches": ("SELECT", "INSERT"),
     "vault": ("SELECT", "INSERT", "DELETE"),
 }
 _HAS = """

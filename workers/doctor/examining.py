@@ -83,6 +83,7 @@ def _database(server: Server, clock: Clock) -> Iterator[Finding]:
         ("releases", figures.releases),
         ("parked deals", figures.parked),
         ("completeness", figures.completeness),
+        ("recalibrations", figures.recalibrations),
     ]
     with session:
         for name, check in checks:

@@ -4,6 +4,7 @@ from typing import Any
 
 from psycopg import Connection
 
+from infra.recalibration_jobs import by_state
 from projections.engine.adopting import foreign
 from projections.engine.catalogue import catalogue
 from projections.engine.preparing import waiting
@@ -12,6 +13,9 @@ from workers.doctor.finding import Finding, Verdict, listed
 
 PATIENCE_SECONDS = 30.0
 """A running projector that is further behind than this is not keeping up."""
+
+UNTOUCHED_SECONDS = 60.0
+"""A server takes up what waits within seconds."""
 
 _PROJECTOR = "dealtrace projections"  # how projections.engine.connecting calls itself
 _PROJECTORS = """
@@ -127,6 +131,21 @@ def completeness(app: Connection[Any]) -> Finding:
             "completeness", "problem", sentence, f"dealtrace projections rebuild {' '.join(skipped)}"
         )
     return Finding("completeness", "ok", "No projection skipped an event.")
+
+
+def recalibrations(app: Connection[Any]) -> Finding:
+    """Whether anybody runs the recalibrations that were asked for."""
+    found = {one.state: one for one in by_state(app)}
+    queued, running = found["queued"], found["running"]
+    if running.jobs or queued.oldest < UNTOUCHED_SECONDS:
+        sentence = f"{queued.jobs:,} recalibrations wait, {running.jobs:,} are under way."
+        return Finding("recalibrations", "ok", sentence)
+    return Finding(
+        "recalibrations",
+        "warning",
+        f"{queued.jobs:,} recalibrations wait, the first one for {queued.oldest:,.0f} s, and none is under way.",
+        "dealtrace serve, or dealtrace run, takes them up",
+    )
 
 
 def _live(app: Connection[Any]) -> dict[str, ProjectionStatus]:

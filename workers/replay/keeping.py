@@ -83,6 +83,7 @@ def _of_the_cut(found: Replay) -> dict[str, str]:
         "root": log.root,
         "as_of": _text(found.as_of),
         "known_at": _text(found.known_at),
+        "knowledge": found.knowledge,
         "cutoff": _text(found.cutoff),
     }
     return {f"dealtrace.{key}": value for key, value in told.items() if value is not None}

@@ -5,6 +5,8 @@ from uuid import UUID
 
 import msgspec
 
+from projections.engine.knowledge import Knowledge
+
 
 class ReplayedLog(msgspec.Struct, frozen=True):
     """The log that was folded; `root` (hex) is computed for files only, since it reads the log once more."""
@@ -44,6 +46,7 @@ class Replay(msgspec.Struct, frozen=True):
     log: ReplayedLog
     as_of: datetime | None
     known_at: datetime | None
+    knowledge: Knowledge
     cutoff: datetime
     events: int
     projections: tuple[ReplayedProjection, ...]

@@ -17,6 +17,7 @@ from infra.log_reader import read_streams
 from projections import playbook, rate_sets
 from projections.engine.description import Projection, Table
 from projections.engine.folding import Rows, fold_key
+from projections.engine.replaying import Cut
 from projections.playbook import FunnelDefinition, PlaybookSettings
 from projections.rate_sets import AdoptedRateSet, Rates, in_force
 
@@ -70,9 +71,10 @@ class RulesThen:
         return FunnelRules(then.dated, stages | later, adopted)
 
 
-def rules_then(conn: Connection[Any], upto: int) -> RulesThen:
-    """The rules of the log up to a position."""
-    events = sorted(read_streams(conn, [STREAM_ID], upto), key=lambda e: e.version)
+def rules_then(conn: Connection[Any], cut: Cut) -> RulesThen:
+    """The rules of the log up to the cut's position, by its knowledge."""
+    whole = Cut(cut.upto, knowledge=cut.knowledge)
+    events = sorted(whole.of(read_streams(conn, [STREAM_ID], cut.upto)), key=lambda e: e.version)
     rows = _fold_of(events)
     book, sets = playbook.PROJECTION, rate_sets.PROJECTION
     definitions, settings = (rows(book, table) for table in book.histories)

@@ -17,6 +17,7 @@ from infra.verify import log_root
 from projections.engine.catalogue import chosen
 from projections.engine.description import Projection
 from projections.engine.digests import digest
+from projections.engine.knowledge import Knowledge
 from projections.engine.replaying import RANGE_EVENTS, Cut, live_position
 from projections.engine.tables import shown
 from workers.replay.processes import parts
@@ -41,6 +42,7 @@ class Asked:
     to_position: int | None = None
     as_of: datetime | None = None
     known_at: datetime | None = None
+    knowledge: Knowledge = "source"
     projections: tuple[str, ...] = ()
     out: Path | None = None
     processes: int | None = None
@@ -68,7 +70,7 @@ def run_replay(app_url: str, asked: Asked, progress: Progress = lambda *_: None)
         compared = tuple(_compared(conn, projection, cut, sums) for projection in wanted)
         root = _root(conn, cut.upto, progress) if keeper else None
         log = ReplayedLog(head.log_id, head.epoch, cut.upto, root)
-        replay = Replay(log, cut.as_of, cut.known_at, cutoff, done, compared)
+        replay = Replay(log, cut.as_of, cut.known_at, cut.knowledge, cutoff, done, compared)
         return keeper.finish(replay, sums.digests) if keeper else replay
 
 
@@ -114,7 +116,7 @@ def _cut(conn: Connection[Any], asked: Asked, wanted: Sequence[Projection], head
         upto = (live.pop() if len(live) == 1 else None) or head.position
     if upto > head.position:
         raise BeyondLog(f"The log ends at position {head.position}")
-    return Cut(upto, asked.as_of, asked.known_at)
+    return Cut(upto, asked.as_of, asked.known_at, asked.knowledge)
 
 
 def _cutoff(conn: Connection[Any], cut: Cut) -> datetime:

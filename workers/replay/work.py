@@ -12,6 +12,7 @@ from projections.engine.catalogue import chosen
 from projections.engine.description import Projection
 from projections.engine.digests import digest_of_rows
 from projections.engine.replaying import Cut, Replayed, replay_range
+from projections.engine.uncollected import uncollected
 from projections.forecasts import PROJECTION as FORECASTS
 from projections.funnel import PROJECTION as FUNNEL
 
@@ -52,14 +53,15 @@ class Folder:
 
     def fold(self, first: UUID, last: UUID) -> Part:
         """The part of the partition keys from `first` to `last`."""
-        replayed = replay_range(self._conn, first, last, self._job.cut, self._projections)
-        digests: dict[str, int] = {}
-        batches: dict[str, Any] = {}
-        for projection in self._projections:
-            self._add(projection, replayed[projection.name], digests, batches)
-        if self._job.frames and weekly_wanted(self._job.projections):
-            batches |= self._weekly(replayed)
-        return Part(digests, {name: one.parked for name, one in replayed.items()}, batches)
+        with uncollected():
+            replayed = replay_range(self._conn, first, last, self._job.cut, self._projections)
+            digests: dict[str, int] = {}
+            batches: dict[str, Any] = {}
+            for projection in self._projections:
+                self._add(projection, replayed[projection.name], digests, batches)
+            if self._job.frames and weekly_wanted(self._job.projections):
+                batches |= self._weekly(replayed)
+            return Part(digests, {name: one.parked for name, one in replayed.items()}, batches)
 
     def _add(
         self, projection: Projection, replayed: Replayed, digests: dict[str, int], batches: dict[str, Any]
@@ -79,7 +81,7 @@ class Folder:
         from workers.replay.weekly_frames import weekly_frames
 
         if self._rules is None:
-            self._rules = rules_then(self._conn, self._job.cut.upto)
+            self._rules = rules_then(self._conn, self._job.cut)
         states = replayed[FUNNEL.name].rows["deal_states"]
         forecasts = replayed[FORECASTS.name].rows["set_forecasts"]
         return weekly_frames(states, forecasts, self._rules, self._job.cutoff) if states else {}

@@ -1,0 +1,58 @@
+"""How many events behind an answer were known at K only by a source's claim: the same count for every answer."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection, sql
+
+from infra.log_reader import read_streams
+from projections.engine.knowledge import knowledge_of
+from projections.timeline import PROJECTION
+
+# Most deals are claimed by K as a whole or not at all: only the events of the others are looked at one by one.
+_CLAIMED = sql.SQL("""
+SELECT coalesce(sum(
+  CASE WHEN c.last_known_at <= %(known_at)s AND c.first_recorded_at > %(known_at)s AND c.last_occurred_at <= %(as_of)s
+       THEN c.claimed
+       ELSE (SELECT count(*) FROM {timeline} t WHERE t.deal_id = c.deal_id AND t.claimed AND t.known_at <= %(known_at)s
+             AND t.recorded_at > %(known_at)s AND t.occurred_at <= %(as_of)s) END), 0)::bigint
+FROM {claims} c WHERE c.first_known_at <= %(known_at)s AND c.last_recorded_at > %(known_at)s""").format(
+    timeline=PROJECTION.view("timeline"), claims=PROJECTION.view("timeline_claims")
+)
+
+
+def claimed_events(
+    conn: Connection[Any],
+    as_of: datetime,
+    known_at: datetime | None,
+    *,
+    funnel: str | None = None,
+    deal_id: UUID | None = None,
+) -> int:
+    """The events of deals that (T, K) select, and that this log took in only after K: of a deal, a funnel, or all.
+
+    None by what was witnessed, and none without a K: whatever the log holds, it knows by now.
+    """
+    if known_at is None or knowledge_of(conn) == "witnessed":
+        return 0
+    query = _CLAIMED
+    if deal_id is not None:
+        query += sql.SQL(" AND c.deal_id = %(deal_id)s")
+    elif funnel is not None:
+        query += sql.SQL(" AND c.funnel = %(funnel)s")
+    asked = {"as_of": as_of, "known_at": known_at, "deal_id": deal_id, "funnel": funnel}
+    ((events,),) = conn.execute(query, asked).fetchall()
+    return int(events)
+
+
+def claimed_of_stream(
+    conn: Connection[Any], as_of: datetime, known_at: datetime | None, stream: UUID, upto: int
+) -> int:
+    """The same of a stream that is no deal's, up to a position."""
+    if known_at is None or knowledge_of(conn) == "witnessed":
+        return 0
+    return sum(
+        e.known_at <= known_at < e.recorded_at and e.meta.occurred_at <= as_of
+        for e in read_streams(conn, [stream], upto)
+    )
