@@ -6,12 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
-from psycopg.rows import TupleRow
 
 from domain.event import Recorded
 from domain.registry import EVENTS
 from infra.log_reader import decode_stream, read_streams, stored_streams
-from projections.engine.ahead import one_ahead
 from projections.engine.description import Projection
 from projections.engine.folding import by_key
 from projections.engine.partitions import companions_of
@@ -28,11 +26,11 @@ def read_keys(conn: Connection[Any], first: UUID, last: UUID, upto: int) -> Grou
 def each_key(
     conn: Connection[Any], first: UUID, last: UUID, upto: int, unwanted: Collection[str] = ()
 ) -> Iterator[tuple[UUID, list[Recorded]]]:
-    """The same, key by key in order, read little by little; events of unwanted topics are left out unread.
-
-    The connection is in use until the last key was taken.
-    """
-    for streams, beside in one_ahead(_pages(conn, first, last, upto, unwanted)):
+    """The same, key by key in order, read little by little; events of unwanted topics are left out unread."""
+    for streams in stored_streams(conn, first, last, upto):
+        companions = companions_of([key for key, _ in streams])
+        theirs = read_streams(conn, companions, upto, unwanted) if companions else ()
+        beside = by_key(e for e in theirs if e.stream_id != e.meta.partition_key)
         for key, stored in streams:
             own = decode_stream(key, stored, unwanted)
             events = [e for e in own if e.meta.partition_key.int == key.int]
@@ -40,16 +38,6 @@ def each_key(
                 events = sorted([*events, *more], key=attrgetter("position"))
             if events:
                 yield key, events
-
-
-def _pages(
-    conn: Connection[Any], first: UUID, last: UUID, upto: int, unwanted: Collection[str]
-) -> Iterator[tuple[list[tuple[UUID, list[TupleRow]]], Groups]]:
-    """Some streams at a time, as they are stored, and the events of their companions by partition key."""
-    for streams in stored_streams(conn, first, last, upto):
-        companions = companions_of([key for key, _ in streams])
-        theirs = read_streams(conn, companions, upto, unwanted) if companions else ()
-        yield streams, by_key(e for e in theirs if e.stream_id != e.meta.partition_key)
 
 
 def hand_out(groups: Groups, projections: Sequence[Projection]) -> list[Groups]:

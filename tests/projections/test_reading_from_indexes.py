@@ -18,7 +18,7 @@ A_LOOK = 8
 def test_the_funnel_now_does_not_touch_the_history_of_deals(database: Server, filters: Filters) -> None:
     history.write(database.owner_url, selling.rows(DEALS))
     rebuild(database.app_url, ["funnel", "playbook"])
-    with psycopg.connect(database.owner_url, autocommit=True) as conn:
+    with psycopg.connect(database.app_url, autocommit=True) as conn:
         conn.execute("VACUUM (ANALYZE)")
         before = touched(conn)
         shown = snapshot(conn, "tas_plus", as_of=selling.END, filters=filters)
