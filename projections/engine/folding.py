@@ -48,7 +48,7 @@ def fold_key(
             if stream is not None:
                 seen[stream] = last
             stream = event.stream_id
-            last = seen.get(stream, 0)
+            last = seen.get(stream, 0) if seen else 0
         version = event.version
         if version <= last:
             continue
@@ -107,16 +107,17 @@ class Rows:
                 witnessed = entry
                 continue
             rows, number = inserted[kind], numbers[kind](entry)
-            if number in rows:
-                raise ValueError(f"two rows of {kind.__name__} under the key {number}")
+            others = len(rows)
             rows[number] = entry
+            if len(rows) == others:
+                raise ValueError(f"two rows of {kind.__name__} under the key {number}")
             opened[kind].append(witnessed)
 
     def _close(self, kind: type[msgspec.Struct], key: Key, values: Key, witnessed: datetime | None) -> None:
         table, rows = self._tables[kind], self.inserted[kind]
         number = table.number(key)
-        if number in rows:
-            rows[number] = table.close(rows[number], values)
+        if (row := rows.get(number)) is not None:
+            rows[number] = table.close(row, values)
             if witnessed is not None:
                 self.closing_witnessed[kind][number] = witnessed
         else:

@@ -4,7 +4,7 @@ Per event one transaction, as the library does it, with the fewest plain stateme
 fill from this history: the current deal with its activities, its history of states, its stage visits, its owners, its
 timeline, the audit of what moved its forecast, when its amount was confirmed, and its win rate. Either all in one
 projection, which is the least work; or a projection for each, as ours are: then those that need to know the deal keep
-what they know of it themselves. The database is told not to wait for the disk, as our rebuild does not.
+what they know of it themselves.
 """
 
 import re
