@@ -57,17 +57,15 @@ def fold_key(
                 f"{projection.name}: stream {stream} jumps from version {last} to {version}"
                 f" at position {event.position}"
             )
-        before = len(written)
+        claimed = event.recorded_at if event.meta.source_recorded_at is not None else None
+        if claimed is not witnessed:
+            written.append(witnessed := claimed)
         try:
             after = fold(after, event, out)
         except Exception as error:  # noqa: BLE001 -- whatever a fold raises parks its key and nothing else
             good = fold_key(projection, head, streams, events[:index])
             good.parked, good.error = events[index:], f"{type(error).__name__}: {error}"
             return good
-        if len(written) != before:
-            recorded_at = event.recorded_at if event.meta.source_recorded_at is not None else None
-            if recorded_at is not witnessed:
-                written.insert(before, witnessed := recorded_at)
         last = version
         applied += 1
     if stream is not None:
@@ -107,9 +105,7 @@ class Rows:
                 witnessed = entry
                 continue
             rows, number = inserted[kind], numbers[kind](entry)
-            others = len(rows)
-            rows[number] = entry
-            if len(rows) == others:
+            if rows.setdefault(number, entry) is not entry:
                 raise ValueError(f"two rows of {kind.__name__} under the key {number}")
             opened[kind].append(witnessed)
 
