@@ -93,7 +93,7 @@ class Rows:
         self._numbers = {t.row: t.number_of for t in projection.histories}
 
     def add(self, written: Iterable[Any]) -> None:
-        """Take in what the fold of a key wrote. Raises ValueError for a second row under the same key."""
+        """Take in what the fold of a key wrote. Raises ValueError for another row under the same key."""
         inserted, opened, numbers, witnessed = self.inserted, self.witnessed, self._numbers, None
         for entry in written:
             kind = type(entry)

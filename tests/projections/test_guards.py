@@ -111,7 +111,7 @@ def says_nul(head: object, _: Out) -> object:
 
 
 def says_it_twice(head: object, out: Out) -> object:
-    out.insert(out.written[-1])
+    out.insert(msgspec.structs.replace(out.written[-1]))
     return head
 
 
