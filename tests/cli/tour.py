@@ -1,6 +1,5 @@
 """The tour of the README: its commands, run in order; `python -m tests.cli.tour` writes their output into it anew."""
 
-import os
 import re
 import signal
 import subprocess
@@ -98,7 +97,7 @@ class Tour:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
-            env={**os.environ, **self._environment},
+            env=self._environment,
             cwd=ROOT,
             timeout=120,
             check=False,
