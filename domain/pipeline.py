@@ -165,8 +165,6 @@ def dwell_alert(age: int, norm: Norm) -> DwellAlert | None:
 
 # --- Cohort conversion (B4) ---------------------------------------------------------------------------
 
-DEFAULT_WINDOW_WEEKS = 11
-"""The example of the source: a cycle of nine weeks looks back eleven."""
 ENOUGH_WINS = 5
 
 
@@ -231,7 +229,7 @@ class Conversion(msgspec.Struct, frozen=True):
     formula: str = "cohort/1"
 
 
-def window_of(won_cycles: Sequence[int], default_weeks: int = DEFAULT_WINDOW_WEEKS) -> Window:
+def window_of(won_cycles: Sequence[int], default_weeks: int) -> Window:
     """1.2 times the median cycle in weeks, rounded up, at least one; by default with fewer than 5 wins.
 
     `won_cycles` are the times from opened to won of the deals won in the trailing 12 months, in any order.
@@ -250,7 +248,7 @@ def conversion(
     stages: Sequence[str],
     at: datetime,
     tz: tzinfo,
-    default_weeks: int = DEFAULT_WINDOW_WEEKS,
+    default_weeks: int,
 ) -> Conversion:
     """Cohort conversion of one funnel at T = `at`, from all its deals opened by then, in any order.
 

@@ -1,8 +1,10 @@
 """Whole batches of what imports bring: decided, written out row by row, and appended at once or not at all.
 
-What an import decides on hardly ever moves meanwhile. So behind the head lock a batch is only asked whether all that
-it stands on is still so; if it is, its rows are copied into the log as they are. If not, nothing is written, and who
-has the batch goes through `event_store.append`, which finds an outcome for each unit.
+What an import decides on hardly ever moves meanwhile. So the rows of a batch are copied into the log as they are: a
+stream that has moved has the next version already, and a row that was imported has its key in the ledger, so the
+tables' own keys refuse either. Only the streams that the batch looked at and adds nothing to are asked for, behind
+the head lock. If anything is not as it was, nothing is written, and who has the batch goes through
+`event_store.append`, which finds an outcome for each unit.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +29,6 @@ from infra.vault import Sealed, store_texts
 _LOCK = "SELECT log_id, epoch, position, recorded_at FROM dealtrace.log_head FOR UPDATE"
 _LOOK = """
 SELECT clock_timestamp(),
-  EXISTS (SELECT FROM dealtrace.import_ledger WHERE row_key = ANY(%b::uuid[])),
   array(SELECT coalesce((SELECT max(originator_version) FROM dealtrace.events WHERE originator_id = id), 0)
         FROM unnest(%b::uuid[]) WITH ORDINALITY AS wanted(id, place) ORDER BY place)"""
 _OURS = """
@@ -80,6 +81,8 @@ class Batch:
         self.refusals: dict[int, Refusal] = {}
         self.stands_on: dict[UUID, int] = {}
         """The version of each stream before the first decision that looked at it."""
+        self.adds_to: set[UUID] = set()
+        """Streams that have events in it, the first of them for the version that follows the one it stands on."""
         self.undated: list[Stream] = []
         """Streams that know the time of their last event only when it is appended."""
         self.events: list[bytes] = []
@@ -102,9 +105,11 @@ class Batch:
                 self.refusals[len(self.requests) - 1] = decision.refusal
                 continue
             for step in decision.steps:
-                events += map(_event_row, step.events)
-                if self.first is None and step.events:
-                    self.first = step.events[0]
+                if step.events:
+                    events += map(_event_row, step.events)
+                    self.adds_to.add(step.stream.id)
+                    if self.first is None:
+                        self.first = step.events[0]
                 if request.source_recorded_at is None:
                     self.undated.append(step.stream)
             self.texts += decision.texts
@@ -129,21 +134,25 @@ def append_whole(
 
     `log` and `after_lost_reply` as for `event_store.append`, and so are the errors.
     """
-    with conn.transaction():
-        head = Head(*conn.execute(_LOCK).fetchall()[0])
-        if head.log != log:
-            raise LogReplaced(head)
-        failpoint("append.head_locked", conn)
-        if after_lost_reply and (ours := _appended_before(conn, batch)):
-            return ours
-        wanted = UuidArray([stream_id.bytes for stream_id in batch.stands_on])
-        [(clock, known, versions)] = conn.execute(_LOOK, [UuidArray(batch.keys), wanted]).fetchall()
-        if known or versions != list(batch.stands_on.values()):
-            return None
-        # The clock is read behind the lock, not before the wait for it.
-        appended = Appended(head.position, max(clock, head.recorded_at))
-        _write(conn, batch, appended)
-        failpoint("append.before_commit", conn)
+    looked_at = {i: version for i, version in batch.stands_on.items() if i not in batch.adds_to}
+    try:
+        with conn.transaction():
+            head = Head(*conn.execute(_LOCK).fetchall()[0])
+            if head.log != log:
+                raise LogReplaced(head)
+            failpoint("append.head_locked", conn)
+            if after_lost_reply and (ours := _appended_before(conn, batch)):
+                return ours
+            wanted = UuidArray([stream_id.bytes for stream_id in looked_at])
+            [(clock, versions)] = conn.execute(_LOOK, [wanted]).fetchall()
+            if versions != list(looked_at.values()):
+                return None
+            # The clock is read behind the lock, not before the wait for it.
+            appended = Appended(head.position, max(clock, head.recorded_at))
+            _write(conn, batch, appended)
+            failpoint("append.before_commit", conn)
+    except psycopg.errors.UniqueViolation:
+        return None
     failpoint("append.after_commit", conn)
     if conn.closed:
         raise psycopg.OperationalError("the connection was lost")

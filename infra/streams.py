@@ -8,6 +8,7 @@ from psycopg import Connection
 
 from domain.registry import AGGREGATE_OF
 from domain.stream import Stream
+from infra.arrays import UuidArray
 from infra.mapper import decode
 
 _EVENTS = """
@@ -20,7 +21,7 @@ def load_streams(conn: Connection[Any], ids: Sequence[UUID]) -> dict[UUID, Strea
     """Each of the streams as it stands now; one that has no event has version 0."""
     streams = {stream_id: Stream(stream_id) for stream_id in ids}
     with conn.cursor(binary=True) as cursor:
-        for row in cursor.execute(_EVENTS, [list(ids)]):
+        for row in cursor.execute(_EVENTS, [UuidArray([i.bytes for i in ids])]):
             recorded = decode(*row)
             streams[recorded.stream_id] = streams[recorded.stream_id].then(
                 recorded.event,

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from domain.command import Command, Key, Label
 from domain.errors import UnknownFunnel, UnknownStage
 from domain.event import Role
-from domain.pipeline import DEFAULT_WINDOW_WEEKS
 from domain.playbook.parts import Checklist, Funnel, Grades, Names, RateSet
 from domain.relations import DEFAULT_STRATEGIES, Attitude, AttitudeStrategy, DepthRules, Strategy
 from domain.win_rate import MAX_FACTOR
@@ -40,7 +39,8 @@ class Playbook(msgspec.Struct, frozen=True):
     depth_rules: DepthRules = DepthRules()
     strategies: tuple[AttitudeStrategy, ...] = DEFAULT_STRATEGIES
     no_inside_source_factor: Decimal = MAX_FACTOR
-    cohort_window_weeks: int = DEFAULT_WINDOW_WEEKS
+    cohort_window_weeks: int = 11
+    """By default as in the example of the source: a cycle of nine weeks looks back eleven."""
 
     def active_funnels(self) -> list[str]:
         """Keys of the funnels in which deals may be opened."""

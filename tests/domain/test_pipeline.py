@@ -192,7 +192,7 @@ def test_the_window_is_the_median_cycle_and_a_fifth_rounded_up(cycles: list[int]
 
 
 def test_a_nine_week_cycle_looks_back_eleven() -> None:
-    assert window_of([9 * WEEK] * 5).weeks == 11
+    assert window_of([9 * WEEK] * 5, 11).weeks == 11
 
 
 STAGES = ("first", "second", "third")
@@ -252,7 +252,7 @@ def test_a_skipped_stage_counts_and_is_flagged() -> None:
         CohortDeal(opened, ("first",), AT, open=False),  # won straight from the first stage
         CohortDeal(opened, ("first",), open=False),
     ]
-    cohort = conversion(deals, STAGES, AT, UTC).current
+    cohort = conversion(deals, STAGES, AT, UTC, 11).current
     assert cohort.stages == (
         StageConversion("first", 4, Decimal(1), None, 0),
         StageConversion("second", 3, Decimal("0.75"), Decimal("0.75"), 2),
@@ -263,11 +263,11 @@ def test_a_skipped_stage_counts_and_is_flagged() -> None:
 
 def test_a_deal_that_went_back_has_still_reached_its_furthest_stage() -> None:
     deals = [CohortDeal(AT, ("first", "third", "second"))]
-    assert [stage.reached for stage in conversion(deals, STAGES, AT, UTC).current.stages] == [1, 1, 1]
+    assert [stage.reached for stage in conversion(deals, STAGES, AT, UTC, 11).current.stages] == [1, 1, 1]
 
 
 def test_of_an_empty_cohort_nothing_is_claimed() -> None:
-    cohort = conversion([], STAGES, AT, UTC).current
+    cohort = conversion([], STAGES, AT, UTC, 11).current
     assert (cohort.deals, cohort.won_share, cohort.won_step) == (0, None, None)
     assert {(stage.share, stage.step) for stage in cohort.stages} == {(None, None)}
 
