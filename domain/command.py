@@ -18,6 +18,8 @@ from pydantic import (
     StringConstraints,
     TypeAdapter,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
 )
 
 from domain.event import Actor, Origin, Role, TextRef
@@ -79,12 +81,6 @@ PersonalText = Annotated[
 ]
 
 
-def _utc(moment: datetime) -> datetime:
-    if not 1900 <= moment.year <= 2200:
-        raise ValueError("must lie between the years 1900 and 2200")
-    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-
-
 def _within_reach(day: date) -> date:
     if not 1900 <= day.year <= 2200:
         raise ValueError("must lie between the years 1900 and 2200")
@@ -120,7 +116,19 @@ def _written_out(kind: type[date]) -> Callable[[object], object]:
     return read
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written_out(datetime)), AfterValidator(_utc)]
+_datetime = _written_out(datetime)
+
+
+def _utc(value: object, check: ValidatorFunctionWrapHandler) -> datetime:
+    moment = value
+    if type(moment) is not datetime or moment.tzinfo is not UTC:  # imports bring it ready
+        moment = check(_datetime(value))
+    if not 1900 <= moment.year <= 2200:
+        raise ValueError("must lie between the years 1900 and 2200")
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+
+
+Moment = Annotated[AwareDatetime, WrapValidator(_utc)]
 """A point in time, with its offset; kept in UTC."""
 
 Day = Annotated[
