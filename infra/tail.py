@@ -24,6 +24,8 @@ WINDOW = 500
 RECENT = 2_000
 """How many events are kept for those who are nearly at the end; who lies further behind reads the log."""
 POLL_SECONDS = 0.5
+HINT_SECONDS = 5.0
+"""For so long the poll waits for a server that is to give hints and says nothing."""
 
 
 class Tail:
@@ -94,6 +96,11 @@ class Tail:
                 except (DatabaseError, Overloaded) as error:
                     log.warning("the end of the log can not be read, trying again: %s", error)
                     events = []
+                except (
+                    Exception
+                ):  # such as an event of a newer release; who follows waits until it can be read
+                    log.exception("the end of the log can not be read, trying again")
+                    events = []
                 if not events:
                     await hints.wait()
         finally:
@@ -135,13 +142,14 @@ class _Hints:
         """Wait for a hint, and not for long."""
         try:
             if self._conn is None or self._conn.closed:
-                self._conn = await psycopg.AsyncConnection.connect(
-                    self._url, autocommit=True, application_name="dealtrace stream"
-                )
-                await self._conn.execute(f"LISTEN {CHANNEL}")
+                async with asyncio.timeout(HINT_SECONDS):
+                    self._conn = await psycopg.AsyncConnection.connect(
+                        self._url, autocommit=True, application_name="dealtrace stream"
+                    )
+                    await self._conn.execute(f"LISTEN {CHANNEL}")
             async for _ in self._conn.notifies(timeout=POLL_SECONDS, stop_after=1):
                 pass
-        except psycopg.Error:
+        except (psycopg.Error, TimeoutError):
             await self.close()
             await asyncio.sleep(POLL_SECONDS)
 

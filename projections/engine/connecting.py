@@ -9,10 +9,13 @@ from psycopg_pool import ConnectionPool
 
 from infra.sessions import Session
 
+SILENCE = 30
+"""Seconds for which a projector or a rebuild may say nothing inside a transaction: what it holds, others wait for."""
+
 
 def connect(app_url: str) -> Session:
-    """A connection of the application for projecting."""
-    return Session.open(app_url, "dealtrace projections")
+    """A connection of the application for projecting, which the server cuts when it falls silent in a transaction."""
+    return Session.open(app_url, "dealtrace projections", idle_in_transaction_session_timeout=f"{SILENCE}s")
 
 
 @contextmanager

@@ -78,6 +78,8 @@ def _told(outcome: Outcome, results: Path | None) -> Outcome:
     print(outcome.line, flush=True)
     for problem in outcome.problems[:SHOWN]:
         print(f"    {problem[:2000]}", flush=True)
+    for one in outcome.witness:
+        print(f"    --- {one}", flush=True)
     if results is not None:
         with results.open("a") as file:
             file.write(json.dumps({"code": _code(), **asdict(outcome)}) + "\n")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.pq import PGconn, Ping
 
 from infra.embedded_server import SUPERUSER, _programs
@@ -79,7 +80,7 @@ class Cluster:
         """Start it and wait until it answers; again when it ends meanwhile, as on a full disk."""
         give_up_at = time.monotonic() + UP_SECONDS
         with self._turn:
-            while PGconn.ping(self.server.owner_url.encode()) != Ping.OK:
+            while PGconn.ping(make_conninfo(self.server.owner_url, connect_timeout=5).encode()) != Ping.OK:
                 if self._process is None or self._process.poll() is not None:
                     self._launch()
                 assert time.monotonic() < give_up_at, f"PostgreSQL did not start: {self.last_words()}"
@@ -103,7 +104,9 @@ class Cluster:
     def _configure(self, more: str = "") -> None:
         """Write its settings anew, beside its sockets, where the disk never gets full."""
         conf = _CONF.format(sockets=self.sockets, data=self.data)
-        (self.sockets / "server.conf").write_text(conf + more)
+        unfinished = self.sockets / "server.conf.new"
+        unfinished.write_text(conf + more)
+        unfinished.rename(self.sockets / "server.conf")  # somebody may be reading it
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT: fast; SIGQUIT: immediate, as if the machine had lost its power but for the disk's cache."""
@@ -111,6 +114,11 @@ class Cluster:
             if self._process is not None and self._process.poll() is None:
                 self._process.send_signal(how)
                 self._process.wait(UP_SECONDS)
+
+    def kill(self) -> None:
+        """End it at once, whoever is busy with it; it is of no use after that."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
 
     def last_words(self) -> str:
         """The end of its log."""

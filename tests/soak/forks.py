@@ -4,6 +4,7 @@ Starting the interpreter anew for each life of each process would cost more than
 asked for the forks is gone, so are they.
 """
 
+import faulthandler
 import json
 import os
 import selectors
@@ -63,7 +64,8 @@ class Forks:
             raise RuntimeError("the process that forks others did not begin")
         self._forks: list[Fork] = []
         self._turn = threading.Lock()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listening = threading.Thread(target=self._listen, daemon=True)
+        self._listening.start()
 
     def start(self, arguments: Sequence[str], environment: Mapping[str, str], said: Path) -> Fork:
         """`dealtrace ARGUMENTS` with these settings; what it says is added to a file."""
@@ -79,8 +81,11 @@ class Forks:
     def close(self) -> None:
         """End them all."""
         assert self._parent.stdin is not None
+        assert self._parent.stdout is not None
         self._parent.stdin.close()
         self._parent.wait()
+        self._listening.join()
+        self._parent.stdout.close()
 
     def _listen(self) -> None:
         assert self._parent.stdout is not None
@@ -92,6 +97,11 @@ class Forks:
                 fork._begun.set()
             else:
                 fork.code = value
+                fork._ended.set()
+        for fork in self._forks:  # nobody will say what became of them
+            if fork.code is None:
+                fork.code = -signal.SIGKILL
+                fork._begun.set()
                 fork._ended.set()
 
 
@@ -161,6 +171,7 @@ def _become(arguments: list[str], environment: dict[str, str], said: str) -> Any
         ]
         for stream, file in enumerate(streams):
             os.dup2(file, stream)
+        faulthandler.register(signal.SIGUSR1, 2)  # for `witness`
         os.environ.update(environment)
         failpoints._plans.update(failpoints._parse(environment.get(failpoints.VARIABLE, "")))
         code = run_program(arguments)
@@ -181,6 +192,7 @@ def _warm_up() -> None:
     document()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until a process can answer it
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from tests.soak.run import run
 from tests.soak.schedule import schedule
 from tests.soak.template import own_cluster
 from tests.soak.verdict import judge
+from tests.soak.witness import watched, witness
 from tests.soak.world import world
 
 
@@ -28,6 +29,8 @@ class Outcome:
     retries: int
     seconds: float
     problems: list[str]
+    witness: list[str]
+    """Where everybody was when it went wrong in a way that ended the run."""
 
     @property
     def line(self) -> str:
@@ -56,13 +59,21 @@ def run_schedule(seed: int, template: Path, keep: bool) -> Outcome:
     folder = Path(tempfile.mkdtemp(prefix=f"dealtrace-soak-{seed}-"))
     problems: list[str] = []
     faults: list[str] = []
+    seen: list[str] = []
     commands = retries = events = 0
     try:
         with own_cluster(template, folder) as cluster, world(plan, cluster, _forks(), folder) as it:
             try:
-                run(it)
-                problems = list(dict.fromkeys(judge(it)))
-                events = int(cluster.query("SELECT position FROM dealtrace.log_head")[0][0])
+                with watched(it) as seen:
+                    try:
+                        run(it)
+                        problems = list(dict.fromkeys(judge(it)))
+                        events = int(cluster.query("SELECT position FROM dealtrace.log_head")[0][0])
+                    except Exception:
+                        problems = list(it.problems)
+                        if not seen:
+                            seen.extend(witness(it))
+                        raise
             finally:
                 told = [told for writer in it.writers for told in writer.told]
                 commands = sum(len(one.asked.commands) for one in told)
@@ -74,4 +85,4 @@ def run_schedule(seed: int, template: Path, keep: bool) -> Outcome:
         print(f"seed {seed}: {folder}", file=sys.stderr)
     else:
         shutil.rmtree(folder, ignore_errors=True)
-    return Outcome(seed, faults, commands, events, retries, time.monotonic() - began, problems)
+    return Outcome(seed, faults, commands, events, retries, time.monotonic() - began, problems, seen)

@@ -36,6 +36,7 @@ class Program:
         self._forks, self._arguments, self._environment = forks, arguments, dict(environment)
         self._arms = [arm for arm in arms if arm.whom == name]
         self._stopping = self._killed = False
+        self._turn = threading.Lock()
         self.fired: list[Arm] = []
         self.codes: list[int] = []
         self._fork: Fork | None = None
@@ -49,8 +50,12 @@ class Program:
         for life in range(LIVES):
             arm = self._arms[life] if life < len(self._arms) else None
             plan = {VARIABLE: f"{arm.failpoint}=kill@{arm.nth}"} if arm else {}
-            self._killed = False
-            self._fork = self._forks.start(self._arguments, {**self._environment, **plan}, self.said)
+            with self._turn:
+                if self._stopping:  # between two lives
+                    self.codes.append(0)
+                    return
+                self._killed = False
+                self._fork = self._forks.start(self._arguments, {**self._environment, **plan}, self.said)
             code = self._fork.wait()
             self.codes.append(code)
             if arm is not None and code == -signal.SIGKILL and not self._killed:
@@ -58,6 +63,11 @@ class Program:
             if self._stopping or (not self._serves and code == 0):
                 return
             time.sleep(0.05)  # as whoever looks after it would wait
+
+    @property
+    def pid(self) -> int:
+        """The present process; 0 for none."""
+        return 0 if self._fork is None or self._fork.code is not None else self._fork.pid
 
     def signal(self, number: signal.Signals) -> None:
         """Send the present process a signal."""
@@ -71,7 +81,7 @@ class Program:
 
     def stop(self) -> str | None:
         """Let it stop as it should; what was wrong with that."""
-        self._stopping = True
+        self._stop_after_this_life()
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
         self._thread.join(STOP_SECONDS)
@@ -89,7 +99,11 @@ class Program:
 
     def end(self) -> None:
         """End it for good, whatever it does."""
-        self._stopping = True
+        self._stop_after_this_life()
         if self._thread.is_alive():
             self.kill()
             self._thread.join(5)
+
+    def _stop_after_this_life(self) -> None:
+        with self._turn:
+            self._stopping = True

@@ -7,14 +7,14 @@ from tests.soak.faults import strike
 from tests.soak.readers import AUDITOR, REP, Follower, Looker
 from tests.soak.requests import opening, shared_deals
 from tests.soak.schedule import APIS, WRITERS
-from tests.soak.world import SECONDS, Hanging, World, ended, projectors
+from tests.soak.world import GRACE, SECONDS, Hanging, World, ended, projectors
 from tests.soak.writers import Writer
 from tests.store.log import wait_until
 
 
 def run(world: World) -> None:
     """Everything from the first request to the last process that has stopped."""
-    seed, deadline = world.schedule.seed, time.monotonic() + SECONDS
+    seed, deadline = world.schedule.seed, time.monotonic() + SECONDS + GRACE
     for name in (*APIS, *projectors(world.schedule)):
         world.programs[name].start()
     wait_until(lambda: all(_ready(port) for port in world.ports), 180)

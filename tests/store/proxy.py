@@ -54,7 +54,7 @@ class Proxy:
             listening.set_result(lambda: loop.call_soon_threadsafe(stopped.set))
             await stopped.wait()
         for end in list(self._ends):
-            end.close()
+            end.transport.abort()  # closing would wait until the other side has taken what is left for it
         await asyncio.gather(*self._serving)
 
     async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:

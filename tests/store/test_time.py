@@ -14,7 +14,7 @@ from infra.event_store import LedgerRow
 from infra.executor import Executor
 from infra.ids import new_id
 from infra.requests import Request, Result
-from tests.store.log import Log, ask, done
+from tests.store.log import Log, Running, ask, done
 
 LONG_AGO = datetime(2011, 10, 1, tzinfo=UTC)
 
@@ -35,6 +35,16 @@ def test_the_clock_of_the_log_never_runs_backwards_when_that_of_the_server_does(
     claimed = claim(AdvanceStage(deal_id=deals[0], to_stage="bidding"), at=ahead - timedelta(hours=1))
     assert isinstance(executor.execute([claimed])[0], OutOfOrder)  # the log learnt of the deal in an hour
     log.assert_whole()
+
+
+def test_an_event_is_recorded_when_its_turn_has_come_not_when_it_began_to_wait_for_it(log: Log) -> None:
+    deal = log.open_deal(executor := log.start())
+    with log.held() as holding:
+        waiting = Running(lambda: executor.execute([ask(LogActivity(deal_id=deal, kind="call"))]))
+        log.wait_for_appenders(1)
+        ((its_turn,),) = holding.execute("SELECT clock_timestamp()").fetchall()
+    done(waiting.result()[0])
+    assert log.events()[-1].recorded_at >= its_turn
 
 
 def test_events_of_a_group_share_the_moment_of_their_recording_which_is_the_databases(log: Log) -> None:

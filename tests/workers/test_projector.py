@@ -1,10 +1,14 @@
 """The projector keeps up by itself, beside another one, and after the database was away."""
 
+import os
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid5
 
 import psycopg
@@ -12,11 +16,14 @@ import pytest
 
 from domain.deal import AmountRevised, DealOpened
 from domain.event import Recorded
+from infra.failpoints import VARIABLE
 from infra.postgres import Server
 from projections.engine.catalogue import catalogue
 from projections.engine.digests import digest, replay
 from projections.engine.status import status, wait_for
+from tests.cli.conftest import PROGRAM, url
 from tests.projections.written_log import LONG_AGO, SPACE, Fact, playbook, recorded, stage, write_log
+from tests.store.log import wait_until
 from workers.projector import Projector
 
 DEALS = [uuid5(SPACE, str(n)) for n in range(40)]
@@ -91,6 +98,33 @@ def cut_every_connection(server: Server) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+
+
+@pytest.mark.slow
+def test_one_that_hangs_in_the_middle_of_a_batch_holds_the_others_up_for_seconds_only(
+    database: Server, tmp_path: Path
+) -> None:
+    log = a_log()
+    write_log(database.owner_url, log[:60])
+    settings = {"DATABASE_URL": url(database.app_url), "DEALTRACE_HOME": str(tmp_path)}
+    hanging = subprocess.Popen(
+        [*PROGRAM, "projector"],
+        env={**os.environ, **settings, VARIABLE: "projection.before_commit=stop@3"},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: "T" in Path(f"/proc/{hanging.pid}/stat").read_text().rpartition(")")[2].split()[0])
+        with running(database):
+            assert reaches(database, 60)
+        write_log(database.owner_url, log[60:])
+        hanging.send_signal(signal.SIGCONT)  # it finds its connection gone, and goes on on another
+        assert reaches(database, len(log))
+        hanging.terminate()
+        assert hanging.wait(60) == 0
+    finally:
+        hanging.kill()
+        hanging.wait()
+    assert digests(database) == replay(log)
 
 
 def test_what_only_an_operator_can_mend_is_logged_and_skips_nothing(
