@@ -6,7 +6,6 @@ from uuid import UUID
 
 from psycopg import Connection, sql
 
-from infra.log_reader import read_streams
 from projections.engine.knowledge import knowledge_of
 from projections.timeline import PROJECTION
 
@@ -20,6 +19,13 @@ SELECT coalesce(sum(
 FROM {claims} c WHERE c.first_known_at <= %(known_at)s AND c.last_recorded_at > %(known_at)s""").format(
     timeline=PROJECTION.view("timeline"), claims=PROJECTION.view("timeline_claims")
 )
+
+_CLAIMED_OF_STREAMS = """
+SELECT count(*) FROM (
+  SELECT convert_from(state, 'UTF8')::json -> 'meta' AS meta FROM dealtrace.events
+  WHERE originator_id = ANY(%(streams)s) AND notification_id <= %(upto)s AND recorded_at > %(known_at)s) e
+WHERE (meta ->> 'source_recorded_at')::timestamptz <= %(known_at)s
+  AND (meta ->> 'occurred_at')::timestamptz <= %(as_of)s"""
 
 
 def claimed_events(
@@ -46,13 +52,12 @@ def claimed_events(
     return int(events)
 
 
-def claimed_of_stream(
-    conn: Connection[Any], as_of: datetime, known_at: datetime | None, stream: UUID, upto: int
+def claimed_of_streams(
+    conn: Connection[Any], as_of: datetime, known_at: datetime | None, streams: list[UUID], upto: int
 ) -> int:
-    """The same of a stream that is no deal's, up to a position."""
+    """The same of streams that are no deals', up to a position."""
     if known_at is None or knowledge_of(conn) == "witnessed":
         return 0
-    return sum(
-        e.known_at <= known_at < e.recorded_at and e.meta.occurred_at <= as_of
-        for e in read_streams(conn, [stream], upto)
-    )
+    asked = {"as_of": as_of, "known_at": known_at, "streams": streams, "upto": upto}
+    ((events,),) = conn.execute(_CLAIMED_OF_STREAMS, asked).fetchall()
+    return int(events)

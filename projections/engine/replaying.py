@@ -67,16 +67,16 @@ def replay_range(
 ) -> dict[str, Replayed]:
     """Fold the partition keys from `first` to `last` from their beginning, in memory: by the projections' names.
 
-    Ranges that follow one another give, put together, what one range over all of them gives, row by row.
+    Ranges that follow one another give, put together, what one range over all of them gives, row by row. Keep the
+    rows for no longer than Python is `uncollected`: it would look for cycles among them all.
     """
     foldings = [_Folding(p, cut) for p in projections]
     handled_of, unwanted = handing_out(projections), unhandled(projections)
-    with uncollected():
-        for _, events in each_key(conn, first, last, cut.upto, unwanted):
-            selected = events if cut.whole else cut.of(events)
-            for folding, handled in zip(foldings, handled_of(selected), strict=True):
-                if handled:
-                    folding.add(handled)
+    for _, events in each_key(conn, first, last, cut.upto, unwanted):
+        selected = events if cut.whole else cut.of(events)
+        for folding, handled in zip(foldings, handled_of(selected), strict=True):
+            if handled:
+                folding.add(handled)
     return {p.name: folding.replayed for p, folding in zip(projections, foldings, strict=True)}
 
 
@@ -161,10 +161,20 @@ def replay_log(
     """
     sums, done = dict.fromkeys((p.name for p in projections), 0), 0
     for first, last, events in plan_ranges(conn, upto, RANGE_EVENTS):
-        found = replay_range(conn, first, last, Cut(upto), projections)
-        for p in projections:
-            part = digest_of_rows((table, found[p.name].records(table)) for table in p.tables)
-            sums[p.name] = (sums[p.name] + int(part, 16)) % 2**256
+        with uncollected():
+            parts = _digests_of_range(conn, first, last, upto, projections)
+        for name, part in parts.items():
+            sums[name] = (sums[name] + part) % 2**256
         done += events
         progress(done, upto)
     return {name: f"{total:064x}" for name, total in sums.items()}
+
+
+def _digests_of_range(
+    conn: Connection[Any], first: UUID, last: UUID, upto: int, projections: Sequence[Projection]
+) -> dict[str, int]:
+    found = replay_range(conn, first, last, Cut(upto), projections)
+    return {
+        p.name: int(digest_of_rows((table, found[p.name].records(table)) for table in p.tables), 16)
+        for p in projections
+    }

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 def uncollected() -> Iterator[None]:
     """Let Python not look for cycles meanwhile: over events and rows by the ten thousand that takes half of all time.
 
-    They are freed as ever, when nothing refers to them any more.
+    They are freed as ever, when nothing refers to them any more. Leave the block when they are: Python looks through
+    all that are still there.
     """
     before = gc.isenabled()
     gc.disable()

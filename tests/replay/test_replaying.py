@@ -1,5 +1,6 @@
 """A replay is the live tables once more, whole or cut off, however the work is shared."""
 
+import gc
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -21,6 +22,7 @@ from projections.engine.knowledge import Knowledge, as_witnessed, known_by
 from projections.engine.replaying import Cut, replay_range
 from projections.engine.running import run_to_head
 from projections.funnel import snapshot
+from projections.timeline import TimelineEntry
 from tests.benchmarks import history
 from tests.projections.conftest import Playground
 from tests.replay.conftest import Duck, bytes_of
@@ -121,6 +123,27 @@ def test_the_deals_open_in_a_cut_are_those_the_funnel_shows_at_these_clocks(
     last_rows = [r for r in made.rows["deal_states"] if r.next_occurred_at is None and r.status == "open"]
     counted = {s.stage: s.deals for s in shown.stages if s.deals}
     assert counted == {key: n for key in STAGES if (n := sum(r.stage == key for r in last_rows))}
+
+
+def test_python_never_looks_for_cycles_among_the_rows_of_a_replay(playground: Playground) -> None:
+    playground.without_projections()
+    history.fill(playground.owner_url, 3_000)
+    looked_through = list[int]()
+
+    def rows() -> int:
+        return sum(type(o) is TimelineEntry for o in gc.get_objects())
+
+    def look(phase: str, _: dict[str, int]) -> None:
+        if phase == "start":
+            looked_through.append(rows())
+
+    before = rows()
+    gc.callbacks.append(look)
+    try:
+        run_replay(playground.app_url, Asked(processes=1, range_events=1_000))
+    finally:
+        gc.callbacks.remove(look)
+    assert max(looked_through, default=0) <= before
 
 
 def test_neither_processes_nor_ranges_change_a_byte(playground: Playground, tmp_path: Path) -> None:

@@ -54,14 +54,17 @@ class Folder:
     def fold(self, first: UUID, last: UUID) -> Part:
         """The part of the partition keys from `first` to `last`."""
         with uncollected():
-            replayed = replay_range(self._conn, first, last, self._job.cut, self._projections)
-            digests: dict[str, int] = {}
-            batches: dict[str, Any] = {}
-            for projection in self._projections:
-                self._add(projection, replayed[projection.name], digests, batches)
-            if self._job.frames and weekly_wanted(self._job.projections):
-                batches |= self._weekly(replayed)
-            return Part(digests, {name: one.parked for name, one in replayed.items()}, batches)
+            return self._fold(first, last)
+
+    def _fold(self, first: UUID, last: UUID) -> Part:
+        replayed = replay_range(self._conn, first, last, self._job.cut, self._projections)
+        digests: dict[str, int] = {}
+        batches: dict[str, Any] = {}
+        for projection in self._projections:
+            self._add(projection, replayed[projection.name], digests, batches)
+        if self._job.frames and weekly_wanted(self._job.projections):
+            batches |= self._weekly(replayed)
+        return Part(digests, {name: one.parked for name, one in replayed.items()}, batches)
 
     def _add(
         self, projection: Projection, replayed: Replayed, digests: dict[str, int], batches: dict[str, Any]
