@@ -77,6 +77,24 @@ class UnknownStage(Refusal):
     code = "unknown-stage"
 
 
+class UnknownGrade(Refusal):
+    """The funnel does not use this grade."""
+
+    code = "unknown-grade"
+
+
+class UnknownTeam(Refusal):
+    """The organisation has no team with this key."""
+
+    code = "unknown-team"
+
+
+class UnknownRateSet(Refusal):
+    """The funnel has no rate set with this number."""
+
+    code = "unknown-rate-set"
+
+
 class WrongStage(Refusal):
     """The stage exists, but this move can not lead there."""
 

@@ -132,7 +132,8 @@ class ForecastTable(msgspec.Struct, frozen=True):
 class Cell(msgspec.Struct, frozen=True):
     """What the deals of one stage, owner and team that are expected, or were won, in the months come to.
 
-    `weighed` of them have both amount and rate; `f2` is the sum of the products. `f1`: of forecasts that count.
+    Stage, or owner and team, are None where they are not known, or deals are not told apart by them. `weighed` deals
+    have both amount and rate; `f2` is the sum of the products. `f1`: of forecasts that count.
     """
 
     stage: str | None
@@ -189,13 +190,13 @@ def figures(cells: Iterable[Cell]) -> Figures:
     )
 
 
-def tabled(cells: Sequence[Cell], lists: Lists) -> ForecastTable:
-    """The table of what the cells hold."""
+def tabled(by_stage: Sequence[Cell], by_owner: Sequence[Cell], lists: Lists) -> ForecastTable:
+    """The table of what the cells hold: the same deals twice, told apart by stage, and by owner and team."""
     return ForecastTable(
-        total=figures(cells),
-        by_stage=_groups(lambda cell: cell.stage, cells),
-        by_owner=_groups(lambda cell: cell.owner, cells),
-        by_team=_groups(lambda cell: cell.team, cells),
+        total=figures(by_stage),
+        by_stage=_groups(lambda cell: cell.stage, by_stage),
+        by_owner=_groups(lambda cell: cell.owner, by_owner),
+        by_team=_groups(lambda cell: cell.team, by_owner),
         lists=lists,
     )
 
@@ -214,8 +215,10 @@ def forecast_table(
     expected = [deal for deal in every if deal.month in months]
     won = [deal for deal in won_deals if deal.month in months]
     counted: list[OpenDeal | WonDeal] = [*expected, *won]
+    cells = [*map(cell_of_open, expected), *map(cell_of_won, won)]
     return tabled(
-        [*map(cell_of_open, expected), *map(cell_of_won, won)],
+        cells,
+        cells,
         Lists(
             without_forecast=_ids(deal for deal in expected if deal.forecast is None),
             month_moved=_ids(deal for deal in every if _moved(deal) and _touches(deal, months)),

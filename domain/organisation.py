@@ -7,7 +7,7 @@ import msgspec
 from pydantic import Field
 
 from domain.command import Command, Context, Key, Label, PersonalText, Reason
-from domain.errors import OrganisationConflict
+from domain.errors import OrganisationConflict, UnknownTeam
 from domain.event import Event, Role, TextRef
 
 STREAM_ID = uuid5(UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8"), "dealtrace:organisation")
@@ -95,6 +95,14 @@ class Organisation(msgspec.Struct, frozen=True):
     teams: dict[str, Team] = {}
     team_of: dict[str, str] = {}
     """Team by person. Somebody who manages a team without belonging to one has no line of managers above."""
+
+    def team(self, key: str, field: str = "team") -> Team:
+        """The team with this key, which `field` names. Raises UnknownTeam."""
+        if key not in self.teams:
+            raise UnknownTeam(
+                f"There is no team {key!r}.", field=field, accepted=", ".join(self.teams) or "none yet"
+            )
+        return self.teams[key]
 
     def managers_above(self, person: str) -> tuple[str, ...]:
         """The line of managers above a person, nearest first; nobody is their own manager."""
@@ -213,12 +221,12 @@ def decide(
         case ReviseTeam():
             return _revise(command, org)
         case AppointManager():
-            manager = _team(org, command.team).manager
+            manager = org.team(command.team).manager
             if manager == command.manager:
                 return ()
             return (ManagerAppointed(command.team, manager, command.manager),)
         case JoinTeam():
-            _team(org, command.team)
+            org.team(command.team)
             from_team = org.team_of.get(command.person)
             name = context.sealed.get("name")
             if from_team == command.team:
@@ -243,7 +251,7 @@ def _create(command: CreateTeam, org: Organisation) -> tuple[Event, ...]:
 
 
 def _revise(command: ReviseTeam, org: Organisation) -> tuple[Event, ...]:
-    _team(org, command.team)
+    org.team(command.team)
     _require_parent(org, command.parent)
     above = command.parent
     while above is not None:
@@ -272,16 +280,6 @@ def _leave(command: LeaveTeam, org: Organisation) -> tuple[Event, ...]:
     return (PersonLeft(command.person, team, command.reason),)
 
 
-def _team(org: Organisation, key: str) -> Team:
-    if key not in org.teams:
-        raise OrganisationConflict(
-            f"There is no team {key!r}.", field="team", accepted=", ".join(org.teams) or "none yet"
-        )
-    return org.teams[key]
-
-
 def _require_parent(org: Organisation, parent: str | None) -> None:
-    if parent is not None and parent not in org.teams:
-        raise OrganisationConflict(
-            f"There is no team {parent!r}.", field="parent", accepted=", ".join(org.teams) or "none yet"
-        )
+    if parent is not None:
+        org.team(parent, "parent")

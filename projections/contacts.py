@@ -21,6 +21,7 @@ from domain.event import Recorded
 from domain.relations import Attitude, DecisionRole, Depth, DepthRules, Power, Strategy, depth
 from projections.clocks import happened
 from projections.engine.description import Out, Projection, Table, topics
+from projections.timeline import PROJECTION as TIMELINE
 from projections.visits import PROJECTION as VISITS
 
 
@@ -73,11 +74,11 @@ def fold(head: ContactsHead | None, e: Recorded, out: Out) -> ContactsHead:
     event, clocks = e.event, (e.meta.occurred_at, e.known_at)
     head = head or ContactsHead(e.stream_id)
     match event:
-        case DealOpened():
-            return head
         case ActivityLogged():
             for contact in dict.fromkeys(event.contacts):
                 out.insert(Participation(head.deal_id, contact, e.version, event.kind, *clocks))
+            return head
+        case DealOpened():
             return head
         case DealContactAdded():
             after = ContactPart(
@@ -160,14 +161,21 @@ def meetings(
     known_at: datetime | None = None,
     deal_id: UUID | None = None,
 ) -> Meetings:
-    """How often people were met in the window up to T, as known at K: on one deal, or on all deals that count."""
+    """How often people were met in the window up to T, as known at K: on one deal, or on all deals that count.
+
+    An activity that a later event corrects does not count; what corrects it may.
+    """
     query = sql.SQL(
         "SELECT p.contact_id, count(*), count(*) FILTER (WHERE p.kind = ANY(%(face_to_face)s))"
         " FROM {participations} p WHERE p.contact_id = ANY(%(people)s) AND p.kind = ANY(%(two_way)s)"
-        " AND p.occurred_at > %(since)s AND {then} AND {of} GROUP BY p.contact_id"
+        " AND p.occurred_at > %(since)s AND {then} AND {of} AND NOT EXISTS (SELECT FROM {timeline} t"
+        " JOIN {timeline} c ON c.deal_id = t.deal_id AND c.corrects = t.event_id AND {corrected}"
+        " WHERE t.deal_id = p.deal_id AND t.version = p.seq) GROUP BY p.contact_id"
     ).format(
         participations=PROJECTION.view("participations"),
         then=happened("p", known_at),
+        timeline=TIMELINE.view("timeline"),
+        corrected=happened("c", known_at),
         of=sql.SQL("p.deal_id = %(deal_id)s")
         if deal_id
         else sql.SQL("NOT EXISTS (SELECT FROM {} g WHERE g.deal_id = p.deal_id AND {})").format(

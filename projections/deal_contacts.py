@@ -15,6 +15,7 @@ from projections.accounts import name_ids
 from projections.clocks import in_force, position_of
 from projections.contacts import PROJECTION, depths, meetings
 from projections.rules import playbook_at
+from projections.timeline import PROJECTION as TIMELINE
 
 
 class DealContactView(msgspec.Struct, frozen=True):
@@ -64,7 +65,7 @@ def deal_contacts(
         " FROM {heads} h LEFT JOIN {parts} p ON p.deal_id = h.deal_id AND {then}"
         " WHERE h.deal_id = %(deal_id)s ORDER BY p.contact_id"
     ).format(
-        position=position_of(PROJECTION, ACCOUNTS),
+        position=position_of(PROJECTION, ACCOUNTS, TIMELINE),
         heads=PROJECTION.view("contacts_heads"),
         parts=PROJECTION.view("contact_parts"),
         then=in_force("p", known_at),

@@ -35,7 +35,8 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One change of F1, or one move of F2, and who brought it about. Amounts are decimal strings.
 
     `f2_before` and `f2_after` are what the deal, or at a new rate set all deals, added to F2 of the month asked
-    about, or of any; null where it could not be computed. What tells of F1 is missing for who may not see it, what
+    about, or of any, as it was shown just before and from when the change had happened and was known; null where it
+    could not be computed. So the changes up to a moment add up to what was shown then, but for visits that stalled. What tells of F1 is missing for who may not see it, what
     tells of the forecast before, such as `old`, also for who may see only the new one, and what only a manager
     forecast has, such as `context`, in other rows.
     """
@@ -207,9 +208,10 @@ def _entry(
     sets: Sequence[AdoptedRateSet],
     sight: Sight,
 ) -> AuditEntry:
-    funnel = funnel_at(conn, row.funnel, row.occurred_at, row.known_at)
+    shown_at = max(row.occurred_at, row.known_at)
+    funnel = funnel_at(conn, row.funnel, shown_at, shown_at)
     assert funnel is not None, "a deal is opened in a funnel that is defined"
-    chosen = in_force(sets, row.occurred_at, row.known_at)
+    chosen = in_force(sets, shown_at, shown_at)
     rates = Rates(chosen, {stage.key: stage.stall_after_days for stage in funnel.stages})
     clocks = (row.occurred_at, row.known_at)
     seen = sight.sees(row.deal_id, owner_now, row.owner, *clocks)
@@ -226,15 +228,15 @@ def _entry(
         told |= {name: getattr(row, name) for name in of_forecast}
     return AuditEntry(
         rate_set=chosen.number if chosen else None,
-        f2_before=_f2(funnel, asked.month, row.before, rates, row.occurred_at),
-        f2_after=_f2(funnel, asked.month, row.after, rates, row.occurred_at),
+        f2_before=_f2(funnel, asked.month, row.before, rates, shown_at),
+        f2_after=_f2(funnel, asked.month, row.after, rates, shown_at),
         **told,
     )
 
 
 _ALWAYS = {f.name for f in msgspec.structs.fields(AuditEntry) if f.required and not f.name.startswith("f2_")}
 _INSTANT = timedelta(microseconds=1)
-"""Just before a forecast was set, the one before it stood."""
+"""Just before a change, what it changed was shown."""
 
 
 def _month(funnel: Funnel, deal: DealThen) -> str | None:
@@ -265,14 +267,16 @@ def _adoption(
     sets: Sequence[AdoptedRateSet],
     as_of: datetime,
 ) -> AuditEntry:
-    """What a new rate set did to F2 of the month at the moment from which it was effective."""
-    known_at = max(adopted.effective_from, adopted.known_at)
-    others = [s for s in sets if s.funnel == adopted.funnel and s.number != adopted.number]
-    before = in_force(others, adopted.effective_from, known_at)
+    """What a new rate set did to F2 of the month at the moment from which it was shown."""
+    shown_at = max(adopted.effective_from, adopted.known_at)
+    sets = [s for s in sets if s.funnel == adopted.funnel]
+    before = in_force(sets, shown_at - _INSTANT, shown_at - _INSTANT)
+    # One that another takes the place of at that very moment moves nothing.
+    after = adopted if in_force(sets, shown_at, shown_at) == adopted else before
     moved: list[str | None] = [None, None]
-    if asked.month is not None and adopted.effective_from <= as_of:
-        at = then(conn, adopted.funnel, adopted.effective_from, known_at)
-        for place, chosen in enumerate((before, adopted)):
+    if asked.month is not None and shown_at <= as_of:
+        at = then(conn, adopted.funnel, shown_at - _INSTANT, shown_at - _INSTANT)
+        for place, chosen in enumerate((before, after)):
             rows = open_rows(conn, at, {asked.month}, at.rates(chosen))
             moved[place] = _f2_of([r.deal for r in rows if asked.deal_id in (None, r.deal.deal)], asked.month)
     same = (_ALWAYS & set(AdoptedRateSet.__struct_fields__)) - {"rate_set"}

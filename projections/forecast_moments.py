@@ -13,6 +13,7 @@ from domain.calendar import Period
 from domain.exact import weighted_total
 from domain.forecast import Cell
 from domain.forecast_sight import Sight
+from projections.filters import NO_FILTERS, Filters
 from projections.forecast_cells import SeenCell
 from projections.forecast_rows import Then, then
 from projections.forecasts import PROJECTION as FORECASTS
@@ -31,7 +32,11 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 def open_cells_at(
-    conn: Connection[Any], moments: Sequence[Moment], sets: Sequence[AdoptedRateSet], sight: Sight
+    conn: Connection[Any],
+    moments: Sequence[Moment],
+    sets: Sequence[AdoptedRateSet],
+    sight: Sight,
+    filters: Filters = NO_FILTERS,
 ) -> list[list[SeenCell]]:
     """For each moment the sums of the open deals expected in its months, by the rates in force then.
 
@@ -48,7 +53,7 @@ def open_cells_at(
         (n, stage, days) for n, m in enumerate(moments) for stage, days in m.at.stall_after_days.items()
     ]
     stints = [stint for of_deal in sight.stints.values() for stint in of_deal]
-    parameters = _clocks(moments) | {
+    parameters = _asked(moments, filters) | {
         "pair_moments": [n for n, _ in pairs],
         "pair_months": [month for _, month in pairs],
         "stall_moments": [n for n, _, _ in stalls],
@@ -63,7 +68,7 @@ def open_cells_at(
         "left_known": [stint.left_known for stint in stints],
     }
     found: list[list[SeenCell]] = [[] for _ in moments]
-    query = _OPEN_DATED if any(m.period is not None for m in moments) else _OPEN_UNDATED
+    query = _open(filters, dated=any(m.period is not None for m in moments))
     for n, owner, stage, stalled, seen, deals, thousandths, weighed, f1 in conn.execute(
         query, parameters
     ).fetchall():
@@ -82,15 +87,17 @@ def open_cells_at(
     return found
 
 
-def won_cells_at(conn: Connection[Any], moments: Sequence[Moment]) -> list[list[Cell]]:
+def won_cells_at(
+    conn: Connection[Any], moments: Sequence[Moment], filters: Filters = NO_FILTERS
+) -> list[list[Cell]]:
     """For each moment the sums of the deals won in its period and not reopened since."""
     periods = [m.period for m in moments]
-    parameters = _clocks(moments) | {
+    parameters = _asked(moments, filters) | {
         "starts": [p.start if p else None for p in periods],
         "ends": [p.end if p else None for p in periods],
     }
     found: list[list[Cell]] = [[] for _ in moments]
-    for n, owner, stage, deals, thousandths in conn.execute(_WON, parameters).fetchall():
+    for n, owner, stage, deals, thousandths in conn.execute(_won(filters), parameters).fetchall():
         won = Decimal(thousandths).scaleb(-3)
         found[n].append(Cell(stage, owner, moments[n].at.team_of(owner), won_deals=deals, won=won))
     return found
@@ -117,8 +124,8 @@ def thens(conn: Connection[Any], funnel: str, moments: Sequence[datetime]) -> li
     return answers
 
 
-def _clocks(moments: Sequence[Moment]) -> dict[str, Any]:
-    return {
+def _asked(moments: Sequence[Moment], filters: Filters) -> dict[str, Any]:
+    return filters.parameters() | {
         "funnel": moments[0].at.funnel.key if moments else "",
         "as_ofs": [m.at.as_of for m in moments],
         "known_ats": [m.at.known_at for m in moments],
@@ -149,14 +156,15 @@ _SEEN = sql.SQL(
 )
 
 
-def _open(month: sql.SQL, wanted: sql.SQL) -> sql.Composed:
-    """Per moment, owner, stage, age and sight the sums of open deals; `month` is the one a deal is expected in."""
+def _open(filters: Filters, *, dated: bool) -> sql.Composed:
+    """Per moment, owner, stage, age and sight the sums of open deals."""
+    month = sql.SQL("to_char(s.expected_close, 'YYYY-MM')" if dated else "'eventually'")
     return sql.SQL("""
 WITH stall AS (SELECT * FROM unnest(%(stall_moments)s::bigint[], %(stall_stages)s::text[], %(stall_days)s::int[])
   AS x(n, stage, days)),
 s AS MATERIALIZED (
   SELECT s.*, {month} AS month, h.owner AS owner_now FROM {states} s JOIN {heads} h USING (deal_id)
-  WHERE s.funnel = %(funnel)s AND s.status = 'open' AND {wanted}
+  WHERE s.funnel = %(funnel)s AND s.status = 'open' AND {wanted}{filters}
 ), c AS (
   SELECT m.n, s.owner, s.stage, {seen} AS seen, s.amount, s.amount_thousandths, f.amount AS expects,
     coalesce(m.as_of - s.entered_at > make_interval(days => stall.days), false) AS stalled
@@ -169,7 +177,8 @@ s AS MATERIALIZED (
 SELECT n, owner, stage, stalled, seen, count(*), sum(amount_thousandths), count(amount), sum(expects)
 FROM c GROUP BY n, owner, stage, stalled, seen""").format(
         month=month,
-        wanted=wanted,
+        wanted=sql.SQL("{} = ANY(%(pair_months)s)").format(month) if dated else sql.SQL("true"),
+        filters=filters.where("s"),
         states=FUNNEL.view("deal_states"),
         heads=FUNNEL.view("funnel_heads"),
         forecasts=FORECASTS.view("set_forecasts"),
@@ -180,15 +189,14 @@ FROM c GROUP BY n, owner, stage, stalled, seen""").format(
     )
 
 
-_CLOSE_MONTH = sql.SQL("to_char(s.expected_close, 'YYYY-MM')")
-_OPEN_DATED = _open(_CLOSE_MONTH, sql.SQL("to_char(s.expected_close, 'YYYY-MM') = ANY(%(pair_months)s)"))
-_OPEN_UNDATED = _open(sql.SQL("'eventually'"), sql.SQL("true"))
-_WON = sql.SQL("""
+def _won(filters: Filters) -> sql.Composed:
+    """Per moment, owner and stage the sums of won deals."""
+    return sql.SQL("""
 SELECT m.n, s.owner, s.stage, count(*), sum(s.amount_thousandths)
 FROM {moments} JOIN unnest(%(starts)s::timestamptz[], %(ends)s::timestamptz[])
   WITH ORDINALITY AS p(first, beyond, place) ON p.place = m.n + 1
 JOIN {states} s ON s.funnel = %(funnel)s AND s.status = 'won'
-  AND (p.first IS NULL OR (s.closed_at >= p.first AND s.closed_at < p.beyond)) AND {then}
+  AND (p.first IS NULL OR (s.closed_at >= p.first AND s.closed_at < p.beyond)) AND {then}{filters}
 GROUP BY m.n, s.owner, s.stage""").format(
-    moments=_MOMENTS, states=FUNNEL.view("deal_states"), then=_in_force("s")
-)
+        moments=_MOMENTS, states=FUNNEL.view("deal_states"), then=_in_force("s"), filters=filters.where("s")
+    )

@@ -139,17 +139,13 @@ def open_rows(
     at: Then,
     months: AbstractSet[str],
     rates: Rates,
-    owners: AbstractSet[str] | None = None,
 ) -> list[OpenRow]:
-    """The open deals that matter to a forecast of the months: expected or forecast in them, undated, or overdue.
-
-    `owners`: only theirs.
-    """
+    """The open deals that matter to a forecast of the months: expected or forecast in them, undated, or overdue."""
     open_deals = OpenDeals(
         FUNNEL.view("deal_states"), NO_FILTERS, one_funnel=True, with_known_at=at.known_at is not None
     )
     dated = sql.SQL(
-        " AND (o.expected_close IS NULL OR o.expected_close < %(today)s OR f.forecast_month = ANY(%(months)s)"
+        " WHERE (o.expected_close IS NULL OR o.expected_close < %(today)s OR f.forecast_month = ANY(%(months)s)"
         " OR to_char(o.expected_close, 'YYYY-MM') = ANY(%(months)s))"
     )
     query = sql.SQL(
@@ -157,15 +153,14 @@ def open_rows(
         " CASE WHEN o.next_occurred_at IS NULL THEN o.owner"
         " ELSE (SELECT h.owner FROM {heads} h WHERE h.deal_id = o.deal_id) END,"
         " f.forecast_month, f.forecast_amount"
-        " FROM ({open_deals}) o LEFT JOIN ({forecasts}) f USING (deal_id, closed_times)"
-        " WHERE (%(owners)s::text[] IS NULL OR o.owner = ANY(%(owners)s)){dated}"
+        " FROM ({open_deals}) o LEFT JOIN ({forecasts}) f USING (deal_id, closed_times){dated}"
     ).format(
         heads=FUNNEL.view("funnel_heads"),
         open_deals=open_deals.rows(),
         forecasts=FORECASTS_THEN,
         dated=dated if at.funnel.dated else sql.SQL(""),
     )
-    rows = conn.execute(query, parameters_of(at, owners) | {"months": list(months)}).fetchall()
+    rows = conn.execute(query, parameters_of(at) | {"months": list(months)}).fetchall()
     return [_open_row(at, rates.of, *row) for row in rows]
 
 
@@ -196,13 +191,11 @@ def _open_row(
     return OpenRow(deal, owner_now, entered_at)
 
 
-def parameters_of(at: Then, owners: AbstractSet[str] | None) -> dict[str, Any]:
-    """The placeholders of SQL about a moment of a funnel, and of some people's deals there."""
+def parameters_of(at: Then) -> dict[str, Any]:
+    """The placeholders of SQL about a moment of a funnel."""
     return {
         "funnel": at.funnel.key,
         "as_of": at.as_of,
         "known_at": at.known_at,
         "today": at.today,
-        "dated": at.funnel.dated,
-        "owners": None if owners is None else sorted(owners),
     }

@@ -23,11 +23,12 @@ from domain.forecast import (
 from domain.forecast_sight import Sight
 from domain.money import plain
 from domain.organisation import Organisation
+from projections.filters import NO_FILTERS, Filters
 from projections.forecast_audit import ForecastChanges, forecast_changes
 from projections.forecast_cells import SeenCell, won_cells
 from projections.forecast_moments import Moment, open_cells_at, thens, won_cells_at
 from projections.forecast_rows import Horizon, Then, reflected
-from projections.forecasting import Hidden, f1, f2, people_asked
+from projections.forecasting import Hidden, f1, f2, within
 from projections.organisation import organisation_at
 from projections.rate_sets import in_force, rate_sets
 
@@ -72,21 +73,28 @@ def forecast_weeks(
     asked: Horizon,
     sight: Sight,
     *,
-    owner: str | None = None,
+    filters: Filters = NO_FILTERS,
     team: str | None = None,
 ) -> ForecastWeeks:
-    """F1, F2, predicted finals and won at the end of each week: the last 13 of the period, up to T."""
+    """F1, F2, predicted finals and won at the end of each week: the last 13 of the period, up to T.
+
+    Of the deals that pass the filters and are the team's, each as of the week's end.
+    """
     sets = rate_sets(conn, at.funnel.key)
     periods = _weeks(asked.period, at)
     moments = [
         Moment(w, asked.months, asked.period) for w in thens(conn, at.funnel.key, [p.as_of for p in periods])
     ]
     every = zip(
-        periods, moments, open_cells_at(conn, moments, sets, sight), won_cells_at(conn, moments), strict=True
+        periods,
+        moments,
+        open_cells_at(conn, moments, sets, sight, filters),
+        won_cells_at(conn, moments, filters),
+        strict=True,
     )
     weeks = []
     for week, moment, open_, won in every:
-        people = people_asked(moment.at, owner, team)
+        people = within(moment.at, filters, team).owners
         ours = [each for each in open_ if people is None or each.cell.owner in people]
         done = [cell for cell in won if people is None or cell.owner in people]
         chosen = in_force(sets, moment.at.as_of, moment.at.known_at)
@@ -100,7 +108,7 @@ def forecast_weeks(
                 **f1(found, sight, shown=all(each.seen for each in ours)),
             )
         )
-    brought = won_cells(conn, at, asked.period, people_asked(at, owner, team)).cells
+    brought = won_cells(conn, at, asked.period, within(at, filters, team)).by_stage
     return ForecastWeeks(
         at.funnel.key,
         asked.label,
@@ -117,7 +125,8 @@ def _weeks(period: Period | None, at: Then) -> list[Period]:
     """The ISO weeks that end in the last 13 weeks of the period, or before T, and not after either."""
     last = at.as_of if period is None else min(period.end, at.as_of)
     weeks = weeks_between(last - timedelta(weeks=WEEKS), last, at.tz)
-    return [week for week in weeks if week.end <= last]
+    # A change of the clock may put the first of these moments into the week before.
+    return [week for week in weeks if week.end <= last][-WEEKS:]
 
 
 # --- Accuracy -----------------------------------------------------------------------------------------

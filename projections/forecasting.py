@@ -18,6 +18,7 @@ from domain.forecast import Figures as DomainFigures
 from domain.forecast import Lists as DomainLists
 from domain.forecast_sight import Sight
 from domain.money import plain
+from projections.filters import NO_FILTERS, Filters
 from projections.forecast_cells import open_cells, won_cells
 from projections.forecast_rows import Horizon, Then, reflected
 from projections.organisation import members, team_and_below
@@ -87,11 +88,9 @@ class Forecast(msgspec.Struct, frozen=True):
     lists: Lists
 
 
-def people_asked(at: Then, owner: str | None, team: str | None) -> frozenset[str] | None:
-    """Whose deals are asked about: one person's, those of a team and the teams below it, or None for all."""
-    if owner is None:
-        return None if team is None else members(at.org, team)
-    return frozenset({owner}) if team is None else members(at.org, team) & {owner}
+def within(at: Then, filters: Filters, team: str | None) -> Filters:
+    """The filters, and only deals of the people of a team and the teams below it then, where one is named."""
+    return filters if team is None else msgspec.structs.replace(filters, owners=members(at.org, team))
 
 
 def forecast(
@@ -100,20 +99,29 @@ def forecast(
     asked: Horizon,
     sight: Sight,
     *,
-    owner: str | None = None,
+    filters: Filters = NO_FILTERS,
     team: str | None = None,
     what_if: RateTable | None = None,
 ) -> Forecast:
-    """The table of the period with its lists. `what_if` is a rate set to take instead of the one in force."""
+    """The table of the period with its lists, of the deals that pass the filters and are the team's.
+
+    `what_if` is a rate set to take instead of the one in force.
+    """
     chosen: RateTable | None = what_if or in_force(rate_sets(conn, at.funnel.key), at.as_of, at.known_at)
-    owners = people_asked(at, owner, team)
-    open_ = open_cells(conn, at, asked, at.rates(chosen), sight, owners)
-    won = won_cells(conn, at, asked.period, owners)
+    wanted = within(at, filters, team)
+    open_ = open_cells(conn, at, asked, at.rates(chosen), sight, wanted)
+    won = won_cells(conn, at, asked.period, wanted)
     lists = msgspec.structs.replace(
         open_.lists, without_amount=tuple(sorted([*open_.lists.without_amount, *won.without_amount]))
     )
-    table = tabled([*(each.cell for each in open_.cells), *won.cells], lists)
-    unseen = [each.cell for each in open_.cells if not each.seen]
+    table = tabled(
+        [*(each.cell for each in open_.by_stage), *won.by_stage],
+        [*(each.cell for each in open_.by_owner), *won.by_owner],
+        lists,
+    )
+    unseen = [each.cell for each in open_.by_owner if not each.seen]
+    unseen_stages = {each.cell.stage for each in open_.by_stage if not each.seen}
+    every = filters.owner is None and team is None
     return Forecast(
         at.funnel.key,
         asked.label,
@@ -124,9 +132,9 @@ def forecast(
         table.formula,
         reflected(conn),
         _figures(table.total, sight, shown=not unseen),
-        _keyed(table.by_stage, sight, {cell.stage for cell in unseen}),
+        _keyed(table.by_stage, sight, unseen_stages),
         _keyed(table.by_owner, sight, {cell.owner for cell in unseen}),
-        _teams(at, table, sight, unseen, team if owner is None else None, every=owners is None),
+        _teams(at, table, sight, unseen, team if filters.owner is None else None, every=every),
         _lists(lists, sight),
     )
 

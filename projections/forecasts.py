@@ -61,7 +61,9 @@ PROJECTION = Projection(
     topics=topics_of("forecast"),
     fold=fold,
     head=Table("forecast_heads", ForecastHead, key=("deal_id",)),
-    histories=(Table("set_forecasts", SetForecastRow, key=("deal_id", "seq"), closing=NEXT),),
+    histories=(
+        Table("set_forecasts", SetForecastRow, key=("deal_id", "seq"), closing=NEXT, indexes=("(month)",)),
+    ),
 )
 
 # --- Queries ------------------------------------------------------------------------------------------

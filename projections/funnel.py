@@ -18,6 +18,8 @@ from projections.playbook import MACRO_STAGES, require_known, stages_at
 
 _OPEN_NOW = "WHERE status = 'open' AND next_occurred_at IS NULL"
 _OPEN_THEN = "WHERE status = 'open' AND next_occurred_at IS NOT NULL"
+_FORECAST = "INCLUDE (deal_id, owner, stage, amount, entered_at, closed_times, known_at)"
+"""What a forecast asks of a deal beside its expected close: read from the index alone."""
 
 PROJECTION = Projection(
     name="funnel",
@@ -41,10 +43,13 @@ PROJECTION = Projection(
                     " amount_thousandths, occurred_at, known_at, product_line, customer_segment, region)"
                     f" {_OPEN_NOW}"
                 ),
-                f"(funnel, expected_close, occurred_at) {_OPEN_NOW}",
+                f"(funnel, expected_close, occurred_at) {_FORECAST} {_OPEN_NOW}",
                 # The funnel comes last, where sorting seldom looks at it: these two are of all that ever was.
                 f"(next_occurred_at, funnel) {_OPEN_THEN}",
-                f"(expected_close, next_occurred_at, next_known_at, occurred_at, funnel) {_OPEN_THEN}",
+                (
+                    "(expected_close, next_occurred_at, next_known_at, occurred_at, funnel)"
+                    f" {_FORECAST} {_OPEN_THEN}"
+                ),
                 "(funnel, closed_at) WHERE status = 'won'",
             ),
         ),

@@ -14,8 +14,9 @@ from domain.money import plain
 from domain.playbook import Stage, StageRate
 from domain.win_rate import AS_DEFINED, FORMULA, Variant
 from projections.clocks import position_of
+from projections.filters import NO_FILTERS, Filters
 from projections.forecast_rows import Horizon, Then
-from projections.forecasting import Forecast, Hidden, KeyedFigures, forecast, people_asked
+from projections.forecasting import Forecast, Hidden, KeyedFigures, forecast, within
 from projections.pipeline import FORMULA as STATE_FORMULA
 from projections.playbook import stages_at
 from projections.process import PROJECTION as PROCESS
@@ -139,7 +140,7 @@ def what_if(
     tried: Tried,
     *,
     shown_by: RatesBasis | None = None,
-    owner: str | None = None,
+    filters: Filters = NO_FILTERS,
     team: str | None = None,
 ) -> WhatIf:
     """The funnel of `at`, the end of that week, by the rules then in force, whose rates rest on `shown_by`, and by those
@@ -148,16 +149,16 @@ def what_if(
     instead = [_instead(stage, tried) for stage in stages.all]
     other = msgspec.structs.replace(at, stall_after_days={s.key: s.stall_after_days for s in instead})
     shown = _Picture(
-        forecast(conn, at, asked, sight, owner=owner, team=team),
+        forecast(conn, at, asked, sight, filters=filters, team=team),
         {stage.key: stage for stage in stages.all},
         AS_DEFINED,
     )
     changed = _Picture(
-        forecast(conn, other, asked, sight, owner=owner, team=team, what_if=tried.rates),
+        forecast(conn, other, asked, sight, filters=filters, team=team, what_if=tried.rates),
         {stage.key: stage for stage in instead},
         tried.variant,
     )
-    every = judged_deals(conn, at, people_asked(at, owner, team))
+    every = judged_deals(conn, at, within(at, filters, team))
     deals = [deal for deal in every if deal.stage in shown.stages]
     by_stage = {stage.key: [d for d in deals if d.stage == stage.key] for stage in stages.all}
     found = stages.showing([key for key, own in by_stage.items() if own])

@@ -1,7 +1,6 @@
 """The open deals of a funnel at (T, K) with what states and win rates are judged from, by any rules."""
 
 from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,6 +13,7 @@ from domain.pipeline import State, state_of
 from domain.playbook import Stage
 from domain.win_rate import AS_DEFINED, RatedDeal, Variant, WinRate, roll_up, win_rate
 from projections.clocks import happened, in_force, not_followed
+from projections.filters import Filters
 from projections.forecast_rows import Then
 from projections.funnel import PROJECTION as FUNNEL
 from projections.process import PROJECTION as PROCESS
@@ -83,8 +83,8 @@ def amount_of(deals: Iterable[JudgedDeal]) -> Decimal:
     return total(deal.amount for deal in deals if deal.amount is not None)
 
 
-def judged_deals(conn: Connection[Any], at: Then, owners: AbstractSet[str] | None) -> list[JudgedDeal]:
-    """The open deals, of `owners` only where they are given; one query."""
+def judged_deals(conn: Connection[Any], at: Then, filters: Filters) -> list[JudgedDeal]:
+    """The open deals that pass the filters; one query."""
     as_of, known_at = at.as_of, at.known_at
     lists = playbook_at(conn, as_of, known_at).checklists.get(at.funnel.key, {})
     required = {key: each.required() for key, each in lists.items() if each.items}
@@ -96,8 +96,7 @@ def judged_deals(conn: Connection[Any], at: Then, owners: AbstractSet[str] | Non
         " ON r.stage = t.stage AND r.item = t.item WHERE {ticked} AND {still} GROUP BY t.deal_id, t.stage) t"
         " ON t.deal_id = s.deal_id AND t.stage = s.stage"
         " LEFT JOIN {rates} w ON w.deal_id = s.deal_id AND {rated}"
-        " WHERE s.funnel = %(funnel)s AND s.status = 'open' AND {then}"
-        " AND (%(owners)s::text[] IS NULL OR s.owner = ANY(%(owners)s))"
+        " WHERE s.funnel = %(funnel)s AND s.status = 'open' AND {then}{filters}"
     ).format(
         states=FUNNEL.view("deal_states"),
         ticks=PROCESS.view("item_ticks"),
@@ -106,8 +105,9 @@ def judged_deals(conn: Connection[Any], at: Then, owners: AbstractSet[str] | Non
         still=not_followed("t", known_at, "unticked_at", "unticked_known_at"),
         rated=in_force("w", known_at),
         then=in_force("s", known_at),
+        filters=filters.where("s"),
     )
-    rows = conn.execute(query, _parameters(at, owners, as_of, known_at, required)).fetchall()
+    rows = conn.execute(query, _parameters(at, filters, as_of, known_at, required)).fetchall()
     return [
         JudgedDeal(
             stage,
@@ -123,16 +123,15 @@ def judged_deals(conn: Connection[Any], at: Then, owners: AbstractSet[str] | Non
 
 def _parameters(
     at: Then,
-    owners: AbstractSet[str] | None,
+    filters: Filters,
     as_of: datetime,
     known_at: datetime | None,
     required: dict[str, Any],
 ) -> dict[str, Any]:
-    return {
+    return filters.parameters() | {
         "funnel": at.funnel.key,
         "as_of": as_of,
         "known_at": known_at,
-        "owners": None if owners is None else sorted(owners),
         "stages": [key for key, items in required.items() for _ in items],
         "items": [item for items in required.values() for item in items],
     }

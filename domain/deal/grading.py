@@ -8,7 +8,7 @@ from pydantic import Field
 from domain.command import Context, Label, Reason
 from domain.deal.process import open_items_of
 from domain.deal.state import Deal, DealCommand, present, require_open
-from domain.errors import PlaybookConflict, ReasonMissing
+from domain.errors import ReasonMissing, UnknownGrade
 from domain.event import Event, Role
 from domain.playbook.parts import Grade
 from domain.playbook.state import Playbook
@@ -120,7 +120,7 @@ def decide(command: DealCommand, deal: Deal | None, context: Context) -> tuple[E
 def _grade(command: GradeDeal, grade: Grade, deal: Deal, context: Context) -> tuple[Event, ...]:
     grades = context.playbook.grades.get(deal.funnel)
     if grades is None or grade not in {rule.grade for rule in grades.rules}:
-        raise PlaybookConflict(
+        raise UnknownGrade(
             f"The funnel {deal.funnel!r} has no grade {grade}.",
             field="grade",
             accepted=", ".join(rule.grade for rule in grades.rules) if grades else "set-grades first",

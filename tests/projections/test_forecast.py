@@ -13,27 +13,38 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain import organisation, playbook
+from domain.calendar import parse_month
 from domain.deal import Deal, DealOpened, DealWon
 from domain.event import Actor, Recorded
 from domain.forecast import EVENTUALLY, Figures, ManagerForecast, OpenDeal, WonDeal, forecast_table
 from domain.forecast_sight import Sight, forecast_sight
-from domain.manager_forecast import DealForecast, forecast_stream
+from domain.manager_forecast import DealForecast, Forecast, ForecastSet, Seen, forecast_stream
 from domain.money import Money, plain
 from domain.playbook import CalendarSet, FunnelRevised, Names
 from domain.registry import evolve
 from projections.engine.running import run_to_head
+from projections.filters import NO_FILTERS, Filters
 from projections.forecast_audit_page import Asked, forecast_audit
 from projections.forecast_rows import horizon, then
-from projections.forecast_weeks import forecast_weeks
+from projections.forecast_weeks import forecast_accuracy, forecast_weeks
 from projections.forecasting import Lists, forecast
 from tests.projections.conftest import Playground
 from tests.projections.written_log import Fact, recorded, stage
 from tests.projections.written_log import playbook as rules
-from tests.strategies import OWNERS, histories, moments_of
+from tests.strategies import ACCOUNTS, OWNERS, REGIONS, histories, moments_of
 
 few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 ALL = Sight(any=True, owners=None)
 MONTHS = ["2024-02", "2024-03", "2024-04"]
+FIELDS = ("open_deals", "open_amount", "won_deals", "won", "f1_open", "f2_open", "f1_final", "f2_final")
+some_filters = st.builds(
+    Filters,
+    owner=st.sampled_from(OWNERS),
+    account_id=st.sampled_from(ACCOUNTS),
+    region=st.sampled_from(REGIONS),
+    product_line=st.sampled_from([None, "línea"]),
+) | st.builds(Filters, owner=st.sampled_from(OWNERS))
+"""Many filters at once, or one."""
 
 
 class Slow:
@@ -110,11 +121,18 @@ class Slow:
                 )  # fmt: skip
         return found
 
-    def figures(self, months: Iterable[str], owners: Any = None) -> dict[str, Any]:
+    def passes(self, wanted: Filters, deal_id: UUID, deal: Deal) -> bool:
+        opened = next(e.event for e in self.events if e.stream_id == deal_id and e.topic == "deal.opened")
+        has = {name: getattr(opened, name) for name in ("account_id", "region", "product_line")}
+        has["owner"] = deal.owner
+        asked = {name: value for name in has if (value := getattr(wanted, name)) is not None}
+        return asked.items() <= has.items() and (wanted.owners is None or deal.owner in wanted.owners)
+
+    def figures(self, months: Iterable[str], wanted: Filters = NO_FILTERS) -> dict[str, Any]:
         months, f1, f2, won = set(months), Decimal(0), Fraction(0), Decimal(0)
         expected = weighed = 0
         for deal_id, deal in self.deals():
-            if owners is not None and deal.owner not in owners:
+            if not self.passes(wanted, deal_id, deal):
                 continue
             amount = deal.amount.amount if deal.amount else None
             if deal.status == "won" and self.won_in(deal_id) in months:
@@ -158,23 +176,44 @@ def test_f1_and_f2_are_filter_then_fold(
     run_to_head(playground.app_url)
     for _ in range(6):
         as_of, known_at = data.draw(moments_of(log)), data.draw(st.none() | moments_of(log))
-        owner = data.draw(st.sampled_from([None, *filter(None, OWNERS)]))
-        slow = Slow(log, as_of, known_at)
+        wanted, slow = data.draw(some_filters), Slow(log, as_of, known_at)
         with playground.connected() as conn:
             at = then(conn, "sales", as_of, known_at)
             assert (at.funnel.dated, at.org) == (slow.dated, slow.org)
             for month in MONTHS if slow.dated else [EVENTUALLY]:
-                table = forecast(conn, at, horizon(at, month), ALL, owner=owner)
-                assert shown(table.total) == slow.figures([month], owner and {owner})
+                table = forecast(conn, at, horizon(at, month), ALL, filters=wanted)
+                assert shown(table.total) == slow.figures([month], wanted)
                 for team in table.by_team:
                     people = {p for p, of in slow.org.team_of.items() if of == team.team}
                     assert team.headcount == len(people)
-                    if team.team is not None and owner is None:
-                        assert shown(team) == slow.figures([month], people)
+                    if team.team is not None:
+                        assert shown(team) == slow.figures([month], of_people(wanted, people))
             if slow.dated:
-                quarter = forecast(conn, at, horizon(at, quarter="FY2024-Q1"), ALL, owner=owner)
+                quarter = forecast(conn, at, horizon(at, quarter="FY2024-Q1"), ALL, filters=wanted)
                 if at.fiscal_year_start == 1:
-                    assert shown(quarter.total) == slow.figures(["2024-01", *MONTHS[:2]], owner and {owner})
+                    assert shown(quarter.total) == slow.figures(["2024-01", *MONTHS[:2]], wanted)
+
+
+def of_people(wanted: Filters, people: set[str]) -> Filters:
+    return msgspec.structs.replace(wanted, owners=frozenset(people))
+
+
+@few
+@given(log=histories(min_steps=25), wanted=some_filters, team=st.sampled_from([None, "all", "north"]))
+def test_a_week_of_the_curve_is_the_forecast_as_it_was_shown_at_its_end(
+    playground: Playground, log: list[Recorded], wanted: Filters, team: str | None
+) -> None:
+    playground.holding(log)
+    run_to_head(playground.app_url)
+    with playground.connected() as conn:
+        at = then(conn, "sales", log[-1].recorded_at + timedelta(days=20), None)
+        asked = horizon(at, "2024-03") if at.funnel.dated else horizon(at)
+        curve = forecast_weeks(conn, at, asked, ALL, filters=wanted, team=team)
+        for week in curve.weeks:
+            then_ = then(conn, "sales", week.as_of, week.as_of)
+            if then_.funnel.dated == at.funnel.dated and (team is None or team in then_.org.teams):
+                shown_then = forecast(conn, then_, asked, ALL, filters=wanted, team=team).total
+                assert {n: getattr(week, n) for n in FIELDS} == {n: getattr(shown_then, n) for n in FIELDS}
 
 
 @few
@@ -194,8 +233,9 @@ def test_every_group_and_every_list_is_that_of_the_definition(
                 if slow.dated
                 else horizon(at)
             )
-            told = forecast(conn, at, asked, ALL)
-        rows = slow.rows()
+            wanted = data.draw(some_filters)
+            told = forecast(conn, at, asked, ALL, filters=wanted)
+        rows = [row for row in slow.rows() if slow.passes(wanted, row.deal, slow.state(row.deal))]
         table = forecast_table(
             asked.months,
             [row for row in rows if isinstance(row, OpenDeal)],
@@ -279,8 +319,9 @@ def test_each_row_of_the_audit_says_what_the_deal_added_before_and_after(
 
 
 def added(log: list[Recorded], e: Recorded, place: int, deal_id: UUID, asked: str | None) -> tuple[Any, Any]:
-    """What the deal as of this place in the log adds to F1 and F2, by the rules at the time of the event."""
-    slow = Slow(log, e.meta.occurred_at, e.known_at)
+    """What the deal as of this place in the log adds to F1 and F2, by the rules from when the event was shown."""
+    shown_at = max(e.meta.occurred_at, e.known_at)
+    slow = Slow(log, shown_at, shown_at)
     slow.events = log[:place]
     deal = slow.state(deal_id)
     month = slow.month(deal) if deal else None
@@ -304,18 +345,35 @@ def test_the_weeks_of_a_month_keep_their_local_boundaries(playground: Playground
         curve = forecast_weeks(conn, at, horizon(at, "2024-03"), ALL)
     ends = [(w.as_of + timedelta(microseconds=1)).astimezone(ZoneInfo("Europe/Berlin")) for w in curve.weeks]
     assert {(end.hour, end.weekday()) for end in ends} == {(0, 0)}
-    assert [w.week for w in curve.weeks][-2:] == ["2024-W12", "2024-W13"]
+    assert [w.week for w in curve.weeks] == [f"2024-W{n:02}" for n in range(1, 14)]
     assert (curve.weeks[-1].won, curve.actual, curve.over) == ("100", "100", True)
 
 
-def _berlin() -> list[Recorded]:
+def test_the_last_week_of_a_month_begins_at_local_midnight(playground: Playground) -> None:
+    """Seven days before April 2024 in Berlin, one of which has 23 hours."""
+    midnight = datetime(2024, 3, 24, 23, tzinfo=UTC)
+    playground.holding(_berlin(midnight - timedelta(microseconds=1), midnight))
+    run_to_head(playground.app_url)
+    with playground.connected() as conn:
+        at = then(conn, "sales", datetime(2024, 4, 3, tzinfo=UTC), None)
+        (row, *_) = forecast_accuracy(conn, at, [parse_month("2024-03", at.tz)], ALL).groups
+    assert (row.changes, row.changes_in_last_week) == (2, 1)
+
+
+def _berlin(*forecasts: datetime) -> list[Recorded]:
+    """A deal won in the last second of March in Berlin, and forecast for it at these moments."""
     deal, start = UUID(int=5), datetime(2024, 1, 10, tzinfo=UTC)
-    won = datetime(2024, 3, 31, 21, 59, 59, tzinfo=UTC)  # a second before April in Berlin
+    won = datetime(2024, 3, 31, 21, 59, 59, tzinfo=UTC)
     facts = rules("sales", [stage("lead")], start)
     facts.append(Fact(playbook.STREAM_ID, CalendarSet("Europe/Berlin", 1), start, start))
     revised = FunnelRevised("sales", Names("Sales"), True, (stage("lead"),))
     facts.append(Fact(playbook.STREAM_ID, revised, start, start))
     opened = DealOpened("sales", "lead", amount=Money(Decimal(100), "EUR"), expected_close=date(2024, 3, 31))
     facts.append(Fact(deal, opened, start, start))
+    seen = Seen(1, 0, "sales", "lead", None, None, None, None, None, None, ())
+    expected = ForecastSet(
+        deal, Forecast("2024-03", Money(Decimal(90), "EUR")), None, "so they said", False, seen
+    )
+    facts.extend(Fact(forecast_stream(deal), expected, at, at, None, deal) for at in forecasts)
     facts.append(Fact(deal, DealWon("lead"), won, won))
     return recorded(facts)

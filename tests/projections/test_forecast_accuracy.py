@@ -100,8 +100,10 @@ def slow_at(log: list[Recorded], at: Then, as_of: datetime, known_at: datetime |
 
 
 def last_weeks(month: Period, at: Then) -> list[Period]:
-    weeks = weeks_between(month.end - timedelta(weeks=13), month.end, at.tz)
-    return [week for week in weeks if week.end <= month.end]
+    """Those that end on the last 13 Sundays of the month's last 91 days."""
+    close = month.end.astimezone(at.tz).date()
+    every = weeks_between(month.end - timedelta(weeks=15), month.end, at.tz)
+    return [w for w in every if close - timedelta(days=91) < w.end.astimezone(at.tz).date() <= close]
 
 
 def lead_of(week: Period, month: Period, at: Then) -> int:

@@ -268,6 +268,18 @@ def test_a_rate_set_changed_in_mid_month_counts_from_when_it_is_effective(playgr
     )
 
 
+def test_of_two_rate_sets_effective_from_the_same_moment_the_last_one_moves_f2(
+    playground: Playground,
+) -> None:
+    """Both are adopted for day 4; the first of them never comes into force."""
+    day_4 = START + 4 * DAY
+    told = Told(playground, rates(2, "0.9", "0.5", day_4), rates(3, "0.3", "0.5", day_4), *[expects(900)] * 3)
+    assert [told.f1_f2(day=day)[1] for day in (1, 2, 3, 4)] == ["200", "200", "200", "300"]
+    assert [
+        (e.old, e.new, e.f2_before, e.f2_after) for e in told.audit() if e.field == "rate_set" and e.old
+    ] == [("1", "2", "200", "200"), ("1", "3", "200", "300")]
+
+
 def test_a_visit_that_stalls_gets_the_rate_of_stalled_ones(playground: Playground) -> None:
     """`stage` stalls after 14 days: exactly then the visit is still fresh."""
     told = Told(playground, StageAdvanced("lead", "offer"))

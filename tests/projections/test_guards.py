@@ -5,18 +5,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
-from uuid import UUID, uuid5
 
 import msgspec
 import psycopg
 import pytest
 
-from domain.deal import ActivityLogged, AmountRevised, DealOpened, StageAdvanced
+from domain.deal import AmountRevised
 from domain.event import Recorded
-from domain.money import Money
 from infra.event_store import read_head
 from infra.log_reader import BrokenLog
 from infra.mapper import UnknownTopic
@@ -35,36 +31,7 @@ from projections.engine.status import status, wait_for
 from projections.engine.unparking import unpark
 from projections.timeline import PROJECTION as TIMELINE
 from tests.projections.conftest import Playground
-from tests.projections.written_log import SPACE, Fact, playbook, recorded, stage
-
-NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
-GOOD, BAD = uuid5(SPACE, "good"), uuid5(SPACE, "bad")
-EUROS = Money(Decimal(5), "EUR")
-
-
-def two_deals() -> list[Recorded]:
-    """A good deal and a bad one, their events in turn."""
-    facts = playbook("sales", [stage("lead"), stage("offer")])
-    for event in (
-        DealOpened("sales", "lead"),
-        AmountRevised(None, EUROS),
-        StageAdvanced("lead", "offer"),
-        ActivityLogged(UUID(int=5), "visit"),
-    ):
-        facts += [Fact(GOOD, event, NOON, NOON), Fact(BAD, event, NOON, NOON)]
-    return recorded(facts)
-
-
-def failing_at_the_bad_amount(projection: Projection) -> Projection:
-    """The projection, with a fold that has a mistake in it."""
-
-    def fold(head: object, e: Recorded, out: Out) -> object:
-        after = projection.fold(head, e, out)
-        if e.stream_id == BAD and isinstance(e.event, AmountRevised):
-            raise ZeroDivisionError("a mistake")
-        return after
-
-    return msgspec.structs.replace(projection, fold=fold)
+from tests.projections.failing import BAD, GOOD, failing_at_the_bad_amount, two_deals
 
 
 @pytest.mark.parametrize("rebuilt", [False, True], ids=["live", "rebuilt"])

@@ -11,9 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection, sql
 
+from api import queries
+from api.knowledge import answer_to
+from api.params import SnapshotParams
 from domain.deal import DealOpened
 from domain.event import Recorded
-from projections.claims import claimed_events
+from domain.organisation import STREAM_ID as ORGANISATION
+from domain.organisation import TeamCreated
+from domain.playbook import STREAM_ID
+from projections.claims import claimed_events, claimed_of_streams
 from projections.engine.catalogue import catalogue, chosen
 from projections.engine.description import Out, Projection, Table, topics_of
 from projections.engine.knowledge import Knowledge, as_witnessed, known_by
@@ -182,6 +188,52 @@ def test_claimed_events_are_those_selected_that_were_taken_in_later(
             assert claimed_events(conn, as_of, None) == 0
             with known_by(conn, "witnessed"):
                 assert claimed_events(conn, as_of, known_at) == 0
+
+
+@few
+@given(log=histories(min_steps=20), data=st.data())
+def test_so_are_those_of_the_rules_and_of_the_organisation(
+    playground: Playground, log: list[Recorded], data: st.DataObject
+) -> None:
+    behind = [STREAM_ID, ORGANISATION]
+    log = [claimed_before(e, 2 * DAY) if e.stream_id in behind and e.version % 2 else e for e in log]
+    playground.holding(log)
+    with playground.connected() as conn:
+        for _ in range(10):
+            as_of, known_at, upto = data.draw(moments_of(log)), data.draw(moments_of(log)), len(log) - 3
+            claimed = [
+                e
+                for e in log[:upto]
+                if e.stream_id in behind
+                and e.meta.occurred_at <= as_of
+                and e.known_at <= known_at < e.recorded_at
+            ]
+            assert claimed_of_streams(conn, as_of, known_at, behind, upto) == len(claimed)
+            assert claimed_of_streams(conn, as_of, None, behind, upto) == 0
+            with known_by(conn, "witnessed"):
+                assert claimed_of_streams(conn, as_of, known_at, behind, upto) == 0
+
+
+def claimed_before(event: Recorded, earlier: timedelta) -> Recorded:
+    claim = event.recorded_at - earlier
+    meta = msgspec.structs.replace(event.meta, occurred_at=claim, source_recorded_at=claim)
+    return msgspec.structs.replace(event, meta=meta)
+
+
+def test_a_figure_tells_of_claimed_deals_and_of_the_claimed_rules_and_teams_behind_it(
+    playground: Playground,
+) -> None:
+    facts = [
+        *playbook("sales", [stage("lead")], START),
+        Fact(ORGANISATION, TeamCreated("all", "All", None, None), START, START),
+        Fact(uuid5(SPACE, "deal"), DealOpened("sales", "lead"), START, START),
+    ]
+    playground.holding([claimed_before(e, DAY) for e in recorded(facts)])
+    run_to_head(playground.app_url)
+    asked = {"funnel": "sales", "as_of": START.isoformat(), "known_at": (START - DAY / 2).isoformat()}
+    with playground.connected() as conn:
+        answer = answer_to(queries.snapshot, conn, SnapshotParams(**asked))
+    assert (answer.total.deals, answer.claimed_events) == (1, 4)
 
 
 def test_the_playbook_follows_the_knowledge_too(playground: Playground) -> None:

@@ -10,7 +10,7 @@ from projections.engine.ranges import hand_out
 from projections.engine.rebuilding import rebuild
 from projections.engine.uncollected import uncollected
 from tests.projections.conftest import Playground
-from tests.projections.test_guards import two_deals
+from tests.projections.failing import two_deals
 
 TABLES = """
 SELECT c.relname || ' ' || c.relallvisible || ' of ' || c.relpages, c.relallvisible = c.relpages, c.reloptions::text ~ 'autovacuum_enabled',

@@ -40,7 +40,7 @@ from projections.engine.status import ProjectionStatus, status
 from projections.engine.switches import switches, taken_back
 from projections.engine.unparking import unpark
 from tests.projections.conftest import Playground
-from tests.projections.test_guards import GOOD, failing_at_the_bad_amount, two_deals
+from tests.projections.failing import GOOD, failing_at_the_bad_amount, two_deals
 from tests.store.log import Log, ask, done, wait_until
 from workers.projector import Projector
 

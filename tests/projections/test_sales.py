@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from domain import deal as d
-from domain.calendar import time_zone, week_of, weeks_between
+from domain.calendar import month_of, time_zone, week_of, weeks_between
 from domain.deal.rating import Result
 from domain.event import Recorded
 from domain.money import plain
@@ -23,6 +23,7 @@ from domain.playbook import evolve as evolve_playbook
 from domain.registry import evolve
 from domain.relations import depth
 from domain.win_rate import Change, RatedDeal, drop, roll_up
+from projections.cohort_series import Every, cohort_series
 from projections.cohorts import cohort
 from projections.deal_contacts import deal_contacts
 from projections.deal_teams import deal_team
@@ -438,6 +439,40 @@ def test_a_cohort_converts_as_its_deals_did(playground: Playground, seed: int) -
             (s.reached, s.share, s.step, s.skipped) for s in expected.current.stages
         ]
         assert [s.previous_reached for s in shown.stages] == [s.reached for s in expected.previous.stages]
+
+
+@few
+@seeds
+def test_a_series_of_cohorts_stands_beside_one_that_stays_as_it_was_shown(
+    playground: Playground, seed: int
+) -> None:
+    every: tuple[Every, ...] = ("week", "month")
+    for n, (conn, log, as_of, known_at, filters) in enumerate(asked(playground, seed)):
+        zone, holding = Then(log, as_of, known_at).zone, (week_of, month_of)[n % 2]
+        told = cohort_series(
+            conn, "sales", as_of=as_of, known_at=known_at, filters=filters, every=every[n % 2], points=3
+        )
+        assert told.points[-1].period == holding(as_of, zone).label
+        for before, after in pairwise(told.points):
+            following = holding(before.end + MICROSECOND, zone)
+            assert (following.start - MICROSECOND, following.label) == (before.end, after.period)
+        assert told.baseline == holding(told.points[0].end, zone).start - MICROSECOND
+        kept = cohort(
+            conn,
+            "sales",
+            as_of=told.baseline,
+            known_at=min(told.baseline, known_at or told.baseline),
+            filters=filters,
+        )
+        assert told.baseline_deals == kept.current.deals
+        for point in told.points:
+            then = cohort(conn, "sales", as_of=point.end, known_at=known_at, filters=filters)
+            assert (point.deals, point.won_share) == (then.current.deals, then.current.won_share)
+            assert point.baseline_won_share == kept.current.won_share
+            assert [(s.stage, s.reached, s.share, s.baseline_share) for s in point.stages] == [
+                (s.stage, s.reached, s.share, old.share)
+                for s, old in zip(then.stages, kept.stages, strict=True)
+            ]
 
 
 @few
