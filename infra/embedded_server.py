@@ -84,7 +84,12 @@ def shared_server(home: Path) -> Iterator[Path]:
 
     Yields the folder of its Unix socket. Raises ServerError, PermissionError or TimeoutError.
     """
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ServerError(
+            f"The data folder {home} can not be used: {error.strerror}.\nDEALTRACE_HOME names another one"
+        ) from error
     folder = home.resolve() / "postgres"
     account = server_account(folder / "cluster", home)
     if not folder.exists():

@@ -11,6 +11,7 @@ from psycopg import Connection
 from infra.ids import new_id
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
+Knowledge = Literal["source", "witnessed"]
 OPEN: tuple[State, ...] = ("queued", "running")
 MOST_OPEN = 8
 """How many may wait or run at once."""
@@ -37,6 +38,7 @@ class Job(msgspec.Struct, frozen=True):
     period: str | None
     seed: int
     replicates: int
+    knowledge: Knowledge
     change: int
     attempt: int
     began_at: datetime | None
@@ -59,6 +61,7 @@ class Wanted(msgspec.Struct, frozen=True):
     replicates: int
     asked_by: str
     asked_as: str
+    knowledge: Knowledge = "source"
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -85,12 +88,12 @@ class KeyReused(Exception):
 
 _JOBS = """
 SELECT id, funnel, until, state, round(progress::numeric, 4)::float8, phase, asked_by, asked_as, asked_at,
-       period, seed, replicates, change, attempt, began_at, ended_at, reason
+       period, seed, replicates, knowledge, change, attempt, began_at, ended_at, reason
 FROM dealtrace.recalibration_jobs"""
 _OF_RECORDS = """
 SELECT id, funnel, until, 'done', 1::float8, 'Done', NULL, NULL, created_at,
        body::json ->> 'period', (body::json ->> 'seed')::bigint, (body::json ->> 'replicates')::int,
-       1::bigint, 1, NULL::timestamptz, created_at, NULL
+       coalesce(body::json -> 'answer' ->> 'knowledge', 'source'), 1::bigint, 1, NULL::timestamptz, created_at, NULL
 FROM dealtrace.recalibration_records r"""
 _NO_JOB = "NOT EXISTS (SELECT FROM dealtrace.recalibration_jobs j WHERE j.id = r.id)"
 _PAGE = f"""
@@ -138,8 +141,8 @@ def ask(conn: Connection[Any], wanted: Wanted, remember: Key | None = None) -> Q
         job = new_id()
         conn.execute(
             "INSERT INTO dealtrace.recalibration_jobs"
-            " (id, funnel, until, period, seed, replicates, asked_by, asked_as)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            " (id, funnel, until, period, seed, replicates, asked_by, asked_as, knowledge)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [job, *msgspec.structs.astuple(wanted)],
         )
         if remember is not None:

@@ -1,8 +1,9 @@
-"""The managers of the demonstration company are found out: by the audit of what they said, and by how it went."""
+"""The demonstration company's audit: its moves add up, and its managers are found out by what they said and how it went."""
 
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,8 @@ from infra.postgres import Server, scratch_database
 from infra.snapshot import one_snapshot
 from projections.engine.running import run_to_head
 from projections.forecast_audit_page import Asked, AuditEntry, forecast_audit
+from projections.forecast_rows import horizon, then
+from projections.forecasting import forecast
 from workers import demo
 from workers.first_start import fill_empty_log
 
@@ -44,6 +47,27 @@ def audit(conn: Connection[Any]) -> Iterator[AuditEntry]:
     while page := forecast_audit(conn, Asked(), EVERYTHING, as_of=datetime.now(UTC), after=after, limit=1000):
         yield from page
         after = page[-1].position
+
+
+def test_what_moved_f1_and_f2_of_a_month_adds_up_to_what_was_shown_at_any_moment(
+    company: Connection[Any],
+) -> None:
+    """Of deals won, lost, slipped, voided, merged, opened again, handed over, and under a second rate set."""
+    now = datetime.now(UTC)
+    every = [entry for entry in audit(company) if entry.funnel == "tas_plus"]
+    outcomes = {entry.new for entry in every if entry.field == "outcome"}
+    assert outcomes == {"open", "won", "lost", "abandoned", "voided", "merged"}
+    moments = [now, *(every[len(every) * n // 6].known_at for n in range(1, 6))]
+    for month in {entry.new_month for entry in every if entry.kind == "F1"} - {None}:
+        asked = Asked(funnel="tas_plus", month=str(month))
+        moves = forecast_audit(company, asked, EVERYTHING, as_of=now, limit=10_000)
+        for moment in moments:
+            at = then(company, "tas_plus", moment, moment)
+            total = forecast(company, at, horizon(at, month), EVERYTHING).total
+            until = [move for move in moves if max(move.occurred_at, move.known_at) <= moment]
+            f1 = sum(Decimal(m.f1_after) - Decimal(m.f1_before) for m in until if m.field != "rate_set")
+            f2 = sum(Decimal(m.f2_after or 0) - Decimal(m.f2_before or 0) for m in until)
+            assert (f1, f2) == (Decimal(total.f1_open), Decimal(total.f2_open or 0)), (month, moment)
 
 
 def test_what_each_manager_adds_to_a_deal_stands_in_the_audit(

@@ -108,7 +108,8 @@ def _recalibrate(session: Session, order: Order, job: jobs.Job) -> None:
             named.keep(session)
 
     _wait_for_the_projections(session, telling)
-    asked = Asked(job.funnel, job.until, Unit(job.period) if job.period else None, job.seed, job.replicates)
+    unit = Unit(job.period) if job.period else None
+    asked = Asked(job.funnel, job.until, unit, job.seed, job.replicates, job.knowledge)
     run_recalibration(order.url, asked, telling, keep)
 
 

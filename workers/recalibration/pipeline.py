@@ -23,10 +23,11 @@ from domain.recalibration.rates import Rates
 from domain.recalibration.survivor import Survivor
 from domain.recalibration.walk_forward import deal_by_deal
 from projections.deals import PROJECTION as DEALS
+from projections.engine.knowledge import Knowledge, known_by
 from projections.rate_sets import AdoptedRateSet, in_force, rate_sets
 from workers.recalibration.reading import Known, histories_of
 from workers.recalibration.record import CandidateBody, NoSuchRecord, Record, named
-from workers.recalibration.running import rates_of, sample_of
+from workers.recalibration.running import learnt_until, rates_of, sample_of
 
 UNTESTED = Spread(PRIOR_SPREAD**2, 0.0)
 """How deals move together under rates that no record tells of."""
@@ -38,7 +39,8 @@ Basis = Literal["rates", "estimator"]
 class Source(msgspec.Struct, frozen=True):
     """Where the rates come from: a candidate of a record, or an adopted set by its number.
 
-    A set that came into force after the moment asked about is a what-if.
+    A set that came into force after the moment asked about is a what-if. `hindsight`: what was learnt from reaches
+    beyond that moment, so that nobody could have had these rates then, and the forecast proves nothing.
     """
 
     basis: Basis
@@ -47,6 +49,7 @@ class Source(msgspec.Struct, frozen=True):
     candidate: str | None = None
     rate_set: int | None = None
     what_if: bool = False
+    hindsight: bool = False
 
 
 class PipelineFigures(msgspec.Struct, frozen=True):
@@ -103,12 +106,17 @@ class PipelineForecast(msgspec.Struct, frozen=True):
     total: PipelineFigures
     stages: tuple[StagePipeline, ...]
     deals: tuple[DealPipeline, ...]
+    knowledge: Knowledge
+    claimed_events: int
 
 
 def forecast_pipeline(
     conn: Connection[Any], funnel: str, at: datetime, rates: str, *, now: datetime, seed: int = 0
 ) -> PipelineForecast:
-    """The forecast; `rates` is RECORD:CANDIDATE or `current`. Raises UnknownFunnel, NoSuchRecord."""
+    """The forecast, by the knowledge of the connection; `rates` is RECORD:CANDIDATE or `current`.
+
+    Raises UnknownFunnel, NoSuchRecord.
+    """
     if rates == "current":
         known = histories_of(conn, funnel, at)
         chosen = _current(conn, rate_sets(conn, funnel), known, now)
@@ -118,7 +126,7 @@ def forecast_pipeline(
         if record.answer.funnel != funnel:
             raise NoSuchRecord(f"The record {record_id} is of the funnel {record.answer.funnel}")
         known = histories_of(conn, funnel, at, record.stages)
-        chosen = _of_record(conn, record, record.answer.candidate(name))
+        chosen = _of_record(conn, record, record.answer.candidate(name), at)
     rows = snapshot(known.histories, known.cutoff)
     chance = np.full(len(rows), np.nan)
     rated = rows.stage < chosen.stages  # a stage younger than the record has no rate
@@ -147,9 +155,9 @@ def _current(conn: Connection[Any], sets: list[AdoptedRateSet], known: Known, no
     adopted = then or in_force(sets, now)
     if adopted is None:
         raise NoSuchRecord(f"No rates are in force in the funnel {known.funnel}")
-    stages = known.histories.stages
+    stages, hindsight = known.histories.stages, learnt_until(conn, adopted) > known.until
     return _Chosen(
-        Source("rates", rate_set=adopted.number, what_if=then is None),
+        Source("rates", rate_set=adopted.number, what_if=then is None, hindsight=hindsight),
         RateTable(rates_of(adopted, stages)),
         len(stages),
         _spread_of(conn, adopted),
@@ -172,7 +180,7 @@ def _spread(record: Record, name: str) -> Spread:
     return UNTESTED if shared is None else Spread(shared.common, shared.team)
 
 
-def _of_record(conn: Connection[Any], record: Record, candidate: CandidateBody) -> _Chosen:
+def _of_record(conn: Connection[Any], record: Record, candidate: CandidateBody, at: datetime) -> _Chosen:
     answer, stages = record.answer, record.stages
     table = Rates(
         ints([-1 if r.rate is None else round(r.rate * 1_000_000) for r in candidate.rates]).reshape(
@@ -183,13 +191,14 @@ def _of_record(conn: Connection[Any], record: Record, candidate: CandidateBody) 
     basis: Basis = "rates"
     spread = _spread(record, candidate.full_name)
     if candidate.full_name == Survivor().name:
-        sample, _ = sample_of(histories_of(conn, answer.funnel, answer.until, stages), record.first)
+        with known_by(conn, answer.knowledge):
+            sample, _ = sample_of(histories_of(conn, answer.funnel, answer.until, stages), record.first)
         again = Survivor().fit(sample)
         # Only an estimator that still finds what the record says may speak for it.
         if again is not None and np.array_equal(again.rates.micros, table.micros):
             fitted, basis = again, "estimator"
             spread = _spread(record, deal_by_deal(candidate.full_name))
-    source = Source(basis, answer.record, answer.digest, candidate.full_name)
+    source = Source(basis, answer.record, answer.digest, candidate.full_name, hindsight=answer.until > at)
     return _Chosen(source, fitted, len(stages), spread)
 
 
@@ -224,6 +233,8 @@ class _Shown:
             deals=tuple(
                 self._deal(place, int(each), external) for place, each in enumerate(f2.per_deal.tolist())
             ),
+            knowledge=known.knowledge,
+            claimed_events=known.claimed,
         )
 
     def _figures(self, here: Any, f2: int) -> tuple[int, str, str, str, str, str, int]:

@@ -17,14 +17,23 @@ from domain.recalibration.columns import DAY, Ints, ints
 from domain.recalibration.histories import ABANDONED, GONE, LOST, NO_MONTH, WON, Histories
 from domain.recalibration.labels import Target
 from domain.recalibration.landmarks import microseconds
-from projections import forecasts, organisation, playbook, rate_sets
+from projections import forecasts, organisation, playbook, rate_sets, timeline
+from projections.claims import claimed_events
 from projections.clocks import position_of
+from projections.engine.knowledge import Knowledge, knowledge_of
 from projections.funnel import PROJECTION
 from projections.organisation import organisation_at
 from projections.playbook import funnel_at, settings_at, stages_at
 
-READ = (PROJECTION, playbook.PROJECTION, organisation.PROJECTION, rate_sets.PROJECTION, forecasts.PROJECTION)
-"""The projections that a recalibration reads."""
+READ = (
+    PROJECTION,
+    playbook.PROJECTION,
+    organisation.PROJECTION,
+    rate_sets.PROJECTION,
+    forecasts.PROJECTION,
+    timeline.PROJECTION,
+)
+"""The projections that a recalibration reads; of the timeline, how much of what was known was claimed."""
 _WINDOW = 20_000
 _GROUPS = {None: 0} | {group: place for place, group in enumerate(get_args(GradeGroup), 1)}
 _GRADES = {None: 0} | {grade: _GROUPS[grade_group(grade)] for grade in get_args(Grade)}
@@ -51,6 +60,8 @@ class Known:
     until       the cut-off, included
     position    position of the log that all of this reflects
     decimals    decimal places of the currency's minor unit
+    knowledge   by whose word it was known
+    claimed     events behind it that were known at the cut-off only by the claim of their source
     """
 
     histories: Histories
@@ -62,6 +73,8 @@ class Known:
     tz: ZoneInfo
     fiscal_year_start: int
     decimals: int
+    knowledge: Knowledge
+    claimed: int
 
     @property
     def cutoff(self) -> int:
@@ -72,7 +85,8 @@ class Known:
 def histories_of(
     conn: Connection[Any], funnel: str, until: datetime, stages: Sequence[str] | None = None
 ) -> Known:
-    """The histories of a funnel as known at `until`, from projections that are up to date.
+    """The histories of a funnel as known at `until`, by the knowledge of the connection, from projections that are up
+    to date.
 
     Rules, calendar and teams are those in force then, or the first ones where history is older than they are.
     Deals are in the order of their ids, so that the order of import does not matter.
@@ -114,6 +128,8 @@ def histories_of(
         tz=time_zone(settings.time_zone if settings else "UTC"),
         fiscal_year_start=settings.fiscal_year_start if settings else 1,
         decimals=decimals,
+        knowledge=knowledge_of(conn),
+        claimed=claimed_events(conn, until, until, funnel=funnel),
     )
 
 

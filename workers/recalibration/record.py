@@ -10,6 +10,7 @@ from psycopg import Connection
 
 from domain.playbook import Age
 from infra.recalibration_records import add_record, find_record
+from projections.engine.knowledge import Knowledge
 from workers.recalibration.dwell import StageDwell
 
 
@@ -73,7 +74,11 @@ class NotApplicable(msgspec.Struct, frozen=True):
 
 
 class RecalibrationBody(msgspec.Struct, frozen=True):
-    """The answer: see the glossary of recalibration. `current` is null while no rates are in force."""
+    """The answer: see the glossary of recalibration. `current` is null while no rates are in force.
+
+    `claimed_events` counts the events behind it that were known at the cut-off only by their source's claim; null in a
+    record that is older than the count.
+    """
 
     record: UUID
     digest: str
@@ -86,6 +91,8 @@ class RecalibrationBody(msgspec.Struct, frozen=True):
     recommended: str
     reason: str
     not_applicable: tuple[NotApplicable, ...] = ()
+    knowledge: Knowledge = "source"
+    claimed_events: int | None = None
 
     def candidate(self, name: str) -> CandidateBody:
         """The candidate of that name, with or without its version. Raises NoSuchRecord."""

@@ -31,7 +31,8 @@ def report(record: Record, *, managers: bool = False) -> str:
         if answer.target == "T1"
         else "what they bring in by their month"
     )
-    said = f"Recalibrated on what was known by {answer.until:%Y-%m-%d %H:%M} UTC; aimed at {asked}."
+    known = "known" if answer.knowledge == "source" else "recorded in this log"
+    said = f"Recalibrated on what was {known} by {answer.until:%Y-%m-%d %H:%M} UTC; aimed at {asked}."
     plots = (
         weeks_figure(record, beside, proposed, managers=managers),
         errors_figure(record, beside, proposed),
@@ -114,11 +115,16 @@ def _line(name: str, scores: dict[str, Any], kind: str) -> str:
 def _evidence(record: Record) -> str:
     answer = record.answer
     libraries = ", ".join(f"{name} {version}" for name, version in record.libraries.items())
+    claimed = (
+        f" ({answer.claimed_events:,} events were known then only by the claim of their source)"
+        if answer.claimed_events
+        else ""
+    )
     return (
         f"<section><h2>Evidence</h2><p class=small>Record <code>{answer.record}</code>, evidence digest "
         f"<code>{escape(answer.digest)}</code>, log root <code>{escape(answer.log.root)}</code> at position "
-        f"{answer.log.position:,}, target {escape(answer.target)}, seed {record.seed}, {record.replicates} draws, "
-        f"{escape(libraries)}.</p><p class=small>Adopt with <code>dealtrace rates adopt "
+        f"{answer.log.position:,}, target {escape(answer.target)}, knowledge {answer.knowledge}{claimed}, seed {record.seed}, "
+        f"{record.replicates} draws, {escape(libraries)}.</p><p class=small>Adopt with <code>dealtrace rates adopt "
         f"{answer.record}:{escape(answer.recommended)} --reason ...</code></p></section>"
     )
 

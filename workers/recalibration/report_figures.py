@@ -73,7 +73,7 @@ def errors_figure(record: Record, beside: CandidateBody, proposed: CandidateBody
         "the close of each deal. Nobody knew when a deal would close, and the quick are won more often: part of this"
         " error is of that."
         if record.answer.target == "T1"
-        else "the end of its month."
+        else "the end of its month. Rates know the stage of a deal and its age, not how many weeks it has left."
     )
     plot = lines_plot([str(w) for w in weeks], lines, title, said, "errors", percent=True, below="weeks left")
     return _figure(title, plot, said)

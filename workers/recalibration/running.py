@@ -28,6 +28,7 @@ from infra.ids import new_id
 from infra.sessions import Session
 from infra.snapshot import one_snapshot
 from infra.verify import log_root
+from projections.engine.knowledge import Knowledge, known_by
 from projections.engine.uncollected import uncollected
 from projections.rate_sets import AdoptedRateSet, rate_set_in_force
 from workers.recalibration.dwell import dwell
@@ -55,18 +56,22 @@ Progress = Callable[[str, int, int], None]
 
 
 class NothingKnown(Exception):
-    """The funnel has no history by the cut-off, so nothing can be learned."""
+    """The funnel has no history by the cut-off, by this knowledge, so nothing can be learned."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What to recalibrate: the cut-off is included. Without a period the length of folds follows from the history."""
+    """What to recalibrate: the cut-off is included. Without a period the length of folds follows from the history.
+
+    By what was witnessed, every fold too knows only what this log had recorded by then.
+    """
 
     funnel: str
     until: datetime
     period: Unit | None = None
     seed: int = 0
     replicates: int = 200
+    knowledge: Knowledge = "source"
 
 
 def run_recalibration(
@@ -79,7 +84,11 @@ def run_recalibration(
 
     Raises UnknownFunnel, NothingKnown.
     """
-    with uncollected(), one_snapshot(url, "dealtrace recalibration") as conn:
+    with (
+        uncollected(),
+        one_snapshot(url, "dealtrace recalibration") as conn,
+        known_by(conn, asked.knowledge),
+    ):
         progress("Reading histories", 0, 1)
         known = histories_of(conn, asked.funnel, asked.until)
         adopted = rate_set_in_force(conn, asked.funnel, asked.until, asked.until)
@@ -102,7 +111,11 @@ def run_recalibration(
         Random(asked.seed),  # noqa: S311 -- no secret
         asked.replicates,
         learnt_until=learnt,
-        asked={"funnel": asked.funnel, "period": asked.period and asked.period.value},
+        asked={
+            "funnel": asked.funnel,
+            "period": asked.period and asked.period.value,
+            "knowledge": asked.knowledge,
+        },
     )
     record = Record(
         answer=_answer(known, found, LogPoint(known.position, root), adopted),
@@ -127,13 +140,14 @@ def run_recalibration(
 def sample_of(known: Known, first: int | None = None) -> tuple[Sample, int]:
     """What estimators see, and the first instant of the look-back. Raises NothingKnown."""
     if not known.histories.deals:
-        raise NothingKnown(f"Nothing is known of the funnel {known.funnel} by {rfc3339(known.until)}")
+        way = "known" if known.knowledge == "source" else "recorded in this log"
+        raise NothingKnown(f"Nothing was {way} of the funnel {known.funnel} by {rfc3339(known.until)}")
     if first is None:
         quarter = fiscal_quarter(known.until, known.tz, known.fiscal_year_start)
         for _ in range(LOOK_BACK_QUARTERS):
             before = quarter.start - timedelta(microseconds=1)
             quarter = fiscal_quarter(before, known.tz, known.fiscal_year_start)
-        first = max(microseconds(quarter.start), int(known.histories.occurred_at.min()))
+        first = max(microseconds(quarter.start), int(known.histories.visible_from.min()))
     weeks = week_ends(first, known.cutoff, known.tz)
     return Sample(known.histories, known.cutoff, weeks, known.target, known.tz), first
 
@@ -174,6 +188,8 @@ def _answer(
         recommended=found.decision.recommended,
         reason=found.decision.reason,
         not_applicable=tuple(NotApplicable(*each) for each in found.not_applicable.items()),
+        knowledge=known.knowledge,
+        claimed_events=known.claimed,
     )
 
 

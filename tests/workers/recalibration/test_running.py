@@ -13,8 +13,10 @@ from msgspec.structs import replace
 from domain.deal import DealLost, DealOpened, DealWon, StageAdvanced
 from domain.money import Money
 from domain.playbook import STREAM_ID, Evidence, RateSetAdopted, StageRate
+from domain.recalibration.landmarks import microseconds
 from infra.postgres import Server
 from infra.snapshot import one_snapshot
+from projections.engine.knowledge import Knowledge
 from projections.engine.running import run_to_head
 from tests.projections.conftest import Playground
 from tests.projections.written_log import Fact, playbook, recorded, stage
@@ -55,10 +57,12 @@ def log(*facts: Fact) -> list[Fact]:
     return [*playbook("small", [stage("lead"), stage("offer")]), *facts]
 
 
-def recalibrated(playground: Playground, facts: list[Fact], until: datetime = CUT) -> Record:
+def recalibrated(
+    playground: Playground, facts: list[Fact], until: datetime = CUT, knowledge: Knowledge = "source"
+) -> Record:
     playground.holding(recorded(facts))
     run_to_head(playground.app_url)
-    return run_recalibration(playground.app_url, Asked("small", until, replicates=5))
+    return run_recalibration(playground.app_url, Asked("small", until, replicates=5, knowledge=knowledge))
 
 
 def test_neither_the_order_of_the_log_nor_what_came_later_changes_the_evidence(
@@ -75,6 +79,28 @@ def test_neither_the_order_of_the_log_nor_what_came_later_changes_the_evidence(
     assert one.reason == other.reason == short.reason
 
 
+def test_by_what_was_witnessed_the_evidence_is_that_of_a_log_without_claims(playground: Playground) -> None:
+    """Half of the history came with an import in the middle of it, the rest was recorded as it happened."""
+    taken_in = START + timedelta(days=60)
+    facts = sorted((f for deal in history(240) for f in deal), key=lambda f: f.occurred_at)
+    mixed = [replace(f, recorded_at=max(f.occurred_at, taken_in)) for f in facts]
+    mixed = [replace(f, claimed=None if f.occurred_at >= taken_in else f.occurred_at) for f in mixed]
+    unclaimed = [replace(f, claimed=None) for f in mixed]
+    by_source = recalibrated(playground, log(*mixed))
+    witnessed = recalibrated(playground, log(*mixed), knowledge="witnessed")
+    with one_snapshot(playground.app_url, "test") as conn:
+        again = forecast_pipeline(conn, "small", CUT, f"{witnessed.answer.record}:survivor/2", now=CUT)
+    assert (again.rates.basis, again.knowledge) == ("estimator", "source")
+    without = recalibrated(playground, log(*unclaimed))
+    assert witnessed.answer.candidates == without.answer.candidates != by_source.answer.candidates
+    assert witnessed.tested == without.tested
+    assert witnessed.answer.digest not in {without.answer.digest, by_source.answer.digest}
+    assert witnessed.first == microseconds(taken_in) > by_source.first
+    assert min(week.at for week in witnessed.tested) > taken_in > min(week.at for week in by_source.tested)
+    told = [(one.answer.knowledge, one.answer.claimed_events) for one in (by_source, witnessed, without)]
+    assert told == [("source", 0), ("witnessed", 0), ("source", 0)]
+
+
 def test_a_record_is_kept_and_forecasts_and_reports(playground: Playground) -> None:
     record = recalibrated(playground, log(*(f for facts in history() for f in facts)))
     answer = record.answer
@@ -86,6 +112,10 @@ def test_a_record_is_kept_and_forecasts_and_reports(playground: Playground) -> N
         }
         with pytest.raises(NoSuchRecord, match="No rates are in force"):
             forecast_pipeline(conn, "small", CUT, "current", now=LOADED)
+        before = forecast_pipeline(
+            conn, "small", CUT - timedelta(days=7), f"{answer.record}:entry/1", now=CUT
+        )
+    assert [one.rates.hindsight for one in (said["entry/1"], before)] == [False, True]
     assert said["survivor/2"].rates.basis == "estimator"
     assert said["entry/1"].rates.basis == "rates"
     for forecast in said.values():
