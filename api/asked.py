@@ -2,22 +2,33 @@
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from api import params as p
 from api.cursor import cursor_after
-from api.refusals import InvalidParameters
-from domain.organisation import Organisation
+from domain.errors import UnknownRateSet
 from infra.event_store import read_head
 from projections.engine.checkpoints import checkpoints
 from projections.engine.description import Projection
 from projections.filters import Filters
 from projections.organisation import members, organisation_at
+from projections.rate_sets import AdoptedRateSet, rate_sets
 
 Connection = Any
 """A psycopg connection, read-only and in one snapshot; the queries of `projections/` use it."""
 
 T = TypeVar("T")
+
+
+def params_of(query: Callable[..., Any]) -> type[p.Params]:
+    """What the query may be asked."""
+    model: type[p.Params] = get_type_hints(query)["params"]
+    return model
+
+
+def takes_viewer(query: Callable[..., Any]) -> bool:
+    """Whether the answer to the query depends on who asks."""
+    return "viewer" in get_type_hints(query)
 
 
 def moment_of(conn: Connection, params: p.TwoClocks) -> datetime:
@@ -35,12 +46,12 @@ def filters_of(
 ) -> Filters:
     """The filters asked for; a team is its people, and those of the teams below, at (T, K).
 
-    Raises InvalidParameters for a team that was not there.
+    Raises UnknownTeam for one that was not there.
     """
     owners = None
     if params.team is not None:
         org = organisation_at(conn, as_of, known_at)
-        require_team(org, params.team)
+        org.team(params.team)
         owners = members(org, params.team)
     return Filters(
         params.owner,
@@ -53,14 +64,26 @@ def filters_of(
     )
 
 
-def require_team(org: Organisation, team: str) -> None:
-    """Raises InvalidParameters for a team that the organisation has not."""
-    if team not in org.teams:
-        raise InvalidParameters(
-            f"There was no team {team!r} then.",
-            field="team",
-            accepted=", ".join(org.teams) or "none yet",
+def cut_of(conn: Connection, params: p.DealsAtParams, place: tuple[Any, ...] | None = None) -> dict[str, Any]:
+    """`as_of`, `known_at` and `filters` for a query. Later pages show the moment of the first, with which `place` begins."""
+    as_of = place[0] if place else moment_of(conn, params)
+    return {
+        "as_of": as_of,
+        "known_at": params.known_at,
+        "filters": filters_of(conn, params, as_of, params.known_at),
+    }
+
+
+def rate_set_of(conn: Connection, funnel: str, number: int, field: str) -> AdoptedRateSet:
+    """The rate set of the funnel with the number that `field` names. Raises UnknownRateSet."""
+    sets = {each.number: each for each in rate_sets(conn, funnel)}
+    if number not in sets:
+        raise UnknownRateSet(
+            f"The funnel {funnel!r} has no rate set {number}.",
+            field=field,
+            accepted=", ".join(map(str, sets)) or "none yet",
         )
+    return sets[number]
 
 
 def position_of(conn: Connection, *wanted: Projection) -> int:

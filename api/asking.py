@@ -8,10 +8,18 @@ from urllib.parse import unquote_to_bytes
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import forecasts, queries, recalibrations
+from api import (
+    forecasts,
+    queries,
+    queries_people,
+    queries_playbook,
+    queries_sales,
+    queries_system,
+    recalibrations,
+)
 from api import params as p
-from api import queries_sales as sales
 from api.actor import verified_actor
+from api.asked import params_of, takes_viewer
 from api.body import checked_params
 from api.knowledge import answer_to, answered
 from api.refusals import InvalidParameters, NotYetVisible
@@ -39,13 +47,12 @@ class QueryRoute(NamedTuple):
     @property
     def params(self) -> type[p.Params]:
         """What may be asked."""
-        model: type[p.Params] = get_type_hints(self.query)["params"]
-        return model
+        return params_of(self.query)
 
     @property
     def by_viewer(self) -> bool:
         """Whether the answer depends on who asks."""
-        return "viewer" in get_type_hints(self.query)
+        return takes_viewer(self.query)
 
     @property
     def answer(self) -> Any:
@@ -54,9 +61,9 @@ class QueryRoute(NamedTuple):
 
 
 ROUTES = (
-    QueryRoute("/v1/playbook", sales.playbook),
-    QueryRoute("/v1/funnels", queries.funnels),
-    QueryRoute("/v1/funnels/{funnel}", queries.funnel),
+    QueryRoute("/v1/playbook", queries_playbook.playbook),
+    QueryRoute("/v1/funnels", queries_playbook.funnels),
+    QueryRoute("/v1/funnels/{funnel}", queries_playbook.funnel),
     QueryRoute("/v1/macro-stages", queries.rollup),
     QueryRoute("/v1/funnels/{funnel}/snapshot", queries.snapshot),
     QueryRoute("/v1/funnels/{funnel}/snapshot/deals", queries.snapshot_deals),
@@ -64,22 +71,23 @@ ROUTES = (
     QueryRoute("/v1/deals", queries.deals),
     QueryRoute("/v1/deals/{deal_id}", queries.deal),
     QueryRoute("/v1/deals/{deal_id}/timeline", queries.timeline),
-    QueryRoute("/v1/deals/{deal_id}/win-rate", sales.win_rate),
-    QueryRoute("/v1/deals/{deal_id}/win-rate/curve", sales.win_rate_curve),
-    QueryRoute("/v1/deals/{deal_id}/checklist", sales.checklist),
-    QueryRoute("/v1/deals/{deal_id}/contacts", sales.deal_contacts),
-    QueryRoute("/v1/deals/{deal_id}/team", sales.deal_team),
-    QueryRoute("/v1/funnels/{funnel}/win-rate", sales.weekly_win_rates),
-    QueryRoute("/v1/funnels/{funnel}/win-rate/alerts", sales.win_rate_alerts),
-    QueryRoute("/v1/funnels/{funnel}/states", sales.states),
-    QueryRoute("/v1/funnels/{funnel}/states/deals", sales.state_deals),
-    QueryRoute("/v1/funnels/{funnel}/states/flow", sales.states_flow),
-    QueryRoute("/v1/funnels/{funnel}/dwell/alerts", sales.dwell_alerts),
-    QueryRoute("/v1/funnels/{funnel}/cohort", sales.cohort),
-    QueryRoute("/v1/funnels/{funnel}/stale", sales.stale),
-    QueryRoute("/v1/accounts", sales.accounts),
-    QueryRoute("/v1/accounts/{account_id}", sales.account),
-    QueryRoute("/v1/accounts/{account_id}/attitudes", sales.attitudes),
+    QueryRoute("/v1/deals/{deal_id}/win-rate", queries_sales.win_rate),
+    QueryRoute("/v1/deals/{deal_id}/win-rate/curve", queries_sales.win_rate_curve),
+    QueryRoute("/v1/deals/{deal_id}/checklist", queries_sales.checklist),
+    QueryRoute("/v1/deals/{deal_id}/contacts", queries_people.deal_contacts),
+    QueryRoute("/v1/deals/{deal_id}/team", queries_people.deal_team),
+    QueryRoute("/v1/funnels/{funnel}/win-rate", queries_sales.weekly_win_rates),
+    QueryRoute("/v1/funnels/{funnel}/win-rate/alerts", queries_sales.win_rate_alerts),
+    QueryRoute("/v1/funnels/{funnel}/states", queries_sales.states),
+    QueryRoute("/v1/funnels/{funnel}/states/deals", queries_sales.state_deals),
+    QueryRoute("/v1/funnels/{funnel}/states/flow", queries_sales.states_flow),
+    QueryRoute("/v1/funnels/{funnel}/dwell/alerts", queries_sales.dwell_alerts),
+    QueryRoute("/v1/funnels/{funnel}/cohort", queries_sales.cohort),
+    QueryRoute("/v1/funnels/{funnel}/cohort/series", queries_sales.cohort_series),
+    QueryRoute("/v1/funnels/{funnel}/stale", queries_sales.stale),
+    QueryRoute("/v1/accounts", queries_people.accounts),
+    QueryRoute("/v1/accounts/{account_id}", queries_people.account),
+    QueryRoute("/v1/accounts/{account_id}/attitudes", queries_people.attitudes),
     QueryRoute("/v1/forecast", forecasts.forecast),
     QueryRoute("/v1/forecast/weeks", forecasts.forecast_weeks),
     QueryRoute("/v1/forecast/accuracy", forecasts.forecast_accuracy),
@@ -89,8 +97,8 @@ ROUTES = (
     QueryRoute("/v1/recalibrations/{recalibration_id}", recalibrations.recalibration),
     QueryRoute("/v1/funnels/{funnel}/what-if", what_if),
     QueryRoute("/v1/organisation", forecasts.organisation),
-    QueryRoute("/v1/projections", queries.projections),
-    QueryRoute("/v1/log", queries.log),
+    QueryRoute("/v1/projections", queries_system.projections),
+    QueryRoute("/v1/log", queries_system.log),
 )
 
 
@@ -126,7 +134,7 @@ class OneQuery:
             return
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + PATIENCE
-        while (reached := await self._readers.run(queries.reflected)).position < position:
+        while (reached := await self._readers.run(queries_system.reflected)).position < position:
             if position > reached.head:
                 raise InvalidParameters(
                     f"The log ends at position {reached.head}.",

@@ -13,8 +13,9 @@ from api.answers import Answers
 from api.body import MAX_COMMAND, canonical, checked, read_object
 from api.headers import command_id, idempotency_key, if_match
 from api.refusals import InvalidFields, InvalidParameters, VersionMissing
+from api.roles import require_role
 from domain.command import Command
-from domain.errors import NotAllowed, Refusal
+from domain.errors import Refusal
 from domain.event import Actor
 from domain.registry import AGGREGATE_OF, COMMANDS
 from infra.requests import ItemResult, Request, Result
@@ -51,11 +52,7 @@ class CommandRoute(NamedTuple):
 
     def require_role(self, actor: Actor) -> None:
         """Raises NotAllowed."""
-        if actor.role not in self.command.ALLOWED:
-            raise NotAllowed(
-                f"The role {actor.role} may not {self.name}.",
-                accepted=self.command.allowed_roles(),
-            )
+        require_role(actor, self.command.ALLOWED, self.name)
 
 
 def command_route(name: str, command: type[Command]) -> CommandRoute:
@@ -73,6 +70,52 @@ ROUTES = {name: command_route(name, command) for name, command in COMMANDS.items
 """The route of each command by its name."""
 
 
+class Sent(NamedTuple):
+    """A request for one command: its body, the key to remember it by, and the version that it is based on."""
+
+    scope: Any
+    route: CommandRoute
+    body: dict[str, Any]
+    key: str | None
+    based_on: int | str | None
+
+    @classmethod
+    async def read(cls, request: HttpRequest, route: CommandRoute) -> "Sent":
+        """What was sent. Raises a Refusal where that can not be for this command, whatever its fields say."""
+        scope = request.scope
+        actor = scope["trace"].actor = verified_actor(scope)
+        route.require_role(actor)
+        if scope["query_string"]:
+            raise InvalidParameters("Commands take no query parameters.", accepted="an address without ?")
+        body = await read_object(request, MAX_COMMAND)
+        return cls(scope, route, body, idempotency_key(scope), if_match(scope))
+
+    async def done(self, command: Command, answers: Answers) -> Result:
+        """The result of the command, once it is durable. Raises a Refusal."""
+        trace = self.scope["trace"]
+        try:
+            result = await answers.to(
+                Request(
+                    commands=(command,),
+                    actor=trace.actor,
+                    command_id=command_id(self.key),
+                    request_id=trace.request_id,
+                    correlation_id=trace.correlation_id,
+                    digest=None if self.key is None else self._digest(),
+                    expected=(_version(self.route, self.based_on),),
+                )
+            )
+        except Refusal as refusal:
+            refusal.index = None  # there is but one command
+            raise
+        trace.position = result.position
+        return result
+
+    def _digest(self) -> bytes:
+        """What makes a retry the same request: where to, based on what, and what."""
+        return hashlib.sha256(canonical(["POST", self.scope["path"], self.based_on, self.body])).digest()
+
+
 class OneCommand:
     """The endpoint of one command."""
 
@@ -82,35 +125,13 @@ class OneCommand:
 
     async def __call__(self, request: HttpRequest) -> Response:
         """Do the command, and answer when it is durable."""
-        route, scope = self._route, request.scope
-        trace = scope["trace"]
-        actor = trace.actor = verified_actor(scope)
-        route.require_role(actor)
-        if request.scope["query_string"]:
-            raise InvalidParameters("Commands take no query parameters.", accepted="an address without ?")
-        body = await read_object(request, MAX_COMMAND)
-        key, expected = idempotency_key(scope), if_match(scope)
-        digest = _digest(scope["path"], expected, body) if key is not None else None
+        route = self._route
+        sent = await Sent.read(request, route)
+        body = sent.body
         if route.id_in_path is not None:
             body = _with_id(body, route.id_in_path, request.path_params[route.id_in_path])
-        command = checked(route.command, canonical(body))
-        try:
-            result = await self._answers.to(
-                Request(
-                    commands=(command,),
-                    actor=actor,
-                    command_id=command_id(key),
-                    request_id=trace.request_id,
-                    correlation_id=trace.correlation_id,
-                    digest=digest,
-                    expected=(_version(route, expected),),
-                )
-            )
-        except Refusal as refusal:
-            refusal.index = None  # there is but one command
-            raise
-        trace.position = result.position
-        return self._response(result, scope["path"])
+        result = await sent.done(checked(route.command, canonical(body)), self._answers)
+        return self._response(result, request.scope["path"])
 
     def _response(self, result: Result, path: str) -> Response:
         item = result.items[0]
@@ -161,8 +182,3 @@ def _version(route: CommandRoute, expected: int | str | None) -> int | None:
             "There is no version before the first.", field="If-Match", accepted="no If-Match"
         )
     return expected if isinstance(expected, int) else None
-
-
-def _digest(path: str, expected: int | str | None, body: Any) -> bytes:
-    """What makes a retry the same request: where to, based on what, and what."""
-    return hashlib.sha256(canonical(["POST", path, expected, body])).digest()

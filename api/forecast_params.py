@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from api.params import IN_DIGITS, Fresh, OneFunnel, Page, Text, TwoClocks
+from api.params import IN_DIGITS, Fresh, FunnelAtParams, OneFunnel, Page, Text, TwoClocks
 from domain.command import Key
 from domain.wording import accepting
 
@@ -31,7 +31,7 @@ Year = Annotated[
 ]
 
 
-class PeriodParams(OneFunnel, TwoClocks):
+class PeriodParams(FunnelAtParams):
     """A period of a funnel, at a moment."""
 
     month: Annotated[
@@ -39,8 +39,6 @@ class PeriodParams(OneFunnel, TwoClocks):
     ] = None
     quarter: Annotated[Quarter | None, Field(description="This fiscal quarter instead of a month.")] = None
     year: Annotated[Year | None, Field(description="This fiscal year instead of a month.")] = None
-    team: Annotated[Key | None, Field(description="Only deals of this team and the teams below it.")] = None
-    owner: Annotated[Text | None, Field(description="Only deals of this owner.")] = None
 
 
 class ForecastParams(PeriodParams):

@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from api import forecast_params as p
-from api.asked import Connection, moment_of, now, page_of, position_of, require_team
+from api.asked import Connection, moment_of, now, page_of, position_of, rate_set_of
 from api.cursor import place_of
 from api.params import TwoClocks
 from api.refusals import InvalidParameters
@@ -21,6 +21,7 @@ from projections import forecasting
 from projections import organisation as organisation_history
 from projections import rate_set_history as rates_since
 from projections import rate_sets as rates
+from projections.filters import Filters
 from projections.forecast_audit_page import Asked, AuditEntry
 from projections.forecast_rows import Horizon, Then, horizon, then
 from projections.forecast_stints import ever_worked_on_a_deal, stints_of
@@ -37,25 +38,25 @@ _YEARS = range(1901, 2200)
 def forecast(conn: Connection, params: p.ForecastParams, viewer: Actor) -> Forecast:
     """F2, F1 as far as the viewer may see it, and what is won, of a period: in total, by stage, owner and team."""
     at, asked = period_of(conn, params)
-    what_if = None
-    if params.rate_set is not None:
-        sets = {each.number: each for each in rates.rate_sets(conn, params.funnel)}
-        if params.rate_set not in sets:
-            raise InvalidParameters(
-                f"The funnel {params.funnel!r} has no rate set {params.rate_set}.",
-                field="rate_set",
-                accepted=", ".join(map(str, sets)) or "none yet",
-            )
-        what_if = sets[params.rate_set]
+    number = params.rate_set
+    what_if = None if number is None else rate_set_of(conn, params.funnel, number, "rate_set")
     return forecasting.forecast(
-        conn, at, asked, sight_of(conn, viewer), owner=params.owner, team=params.team, what_if=what_if
+        conn,
+        at,
+        asked,
+        sight_of(conn, viewer),
+        filters=_filters(params),
+        team=params.team,
+        what_if=what_if,
     )
 
 
 def forecast_weeks(conn: Connection, params: p.ForecastWeeksParams, viewer: Actor) -> ForecastWeeks:
     """The forecast of a period at the end of each of the last weeks before its close, as it was shown then."""
     at, asked = period_of(conn, params)
-    return weeks.forecast_weeks(conn, at, asked, sight_of(conn, viewer), owner=params.owner, team=params.team)
+    return weeks.forecast_weeks(
+        conn, at, asked, sight_of(conn, viewer), filters=_filters(params), team=params.team
+    )
 
 
 def forecast_accuracy(conn: Connection, params: p.ForecastAccuracyParams, viewer: Actor) -> ForecastAccuracy:
@@ -148,7 +149,7 @@ def period_of(conn: Connection, params: p.PeriodParams) -> tuple[Then, Horizon]:
         )
     at = _at(conn, params.funnel, params)
     if params.team is not None:
-        require_team(at.org, params.team)
+        at.org.team(params.team)
     field = given[0] if given else "as_of"
     accepted = (
         "2026-03, FY2026-Q1, FY2026 and their like" if at.funnel.dated else "no period, or month=eventually"
@@ -164,6 +165,18 @@ def _at(conn: Connection, funnel: str, params: TwoClocks) -> Then:
                 f"There is no forecast in the year {moment.year}.", field=field, accepted="1901 to 2199"
             )
     return then(conn, funnel, moment_of(conn, params), params.known_at)
+
+
+def _filters(params: p.PeriodParams) -> Filters:
+    """All but the team, whose people may be others at each moment."""
+    return Filters(
+        params.owner,
+        params.account,
+        params.product_line,
+        params.customer_segment,
+        params.region,
+        params.grade,
+    )
 
 
 def _checked(read: Callable[[], T], field: str, accepted: str) -> T:

@@ -11,9 +11,9 @@ from api.asked import Connection
 from api.forecast_params import OrganisationParams
 from api.params import ByKnowledge, Params
 from api.params_sales import AccountAtParams
-from domain import organisation
+from domain import organisation, playbook
 from domain.event import Actor
-from projections.claims import claimed_events, claimed_of_stream
+from projections.claims import claimed_events, claimed_of_streams
 from projections.engine.knowledge import Knowledge, known_by
 
 
@@ -36,14 +36,16 @@ def answered(answer: Any, params: type[Params]) -> Any:
 def _claimed(
     conn: Connection, params: ByKnowledge, as_of: datetime, known_at: datetime | None, position: int
 ) -> int:
-    """Of the deal, the account or the organisation that is asked about; else of the funnel, or of all deals."""
+    """Of the account or the organisation that is asked about; else of the deal, of the funnel's deals or of all, and of
+    the rules and the organisation that they are counted by."""
     match params:
         case AccountAtParams():
-            return claimed_of_stream(conn, as_of, known_at, params.account_id, position)
+            return claimed_of_streams(conn, as_of, known_at, [params.account_id], position)
         case OrganisationParams():
-            return claimed_of_stream(conn, as_of, known_at, organisation.STREAM_ID, position)
+            return claimed_of_streams(conn, as_of, known_at, [organisation.STREAM_ID], position)
     deal_id, funnel = getattr(params, "deal_id", None), getattr(params, "funnel", None)
-    return claimed_events(conn, as_of, known_at, deal_id=deal_id, funnel=funnel)
+    by = claimed_of_streams(conn, as_of, known_at, [playbook.STREAM_ID, organisation.STREAM_ID], position)
+    return by + claimed_events(conn, as_of, known_at, deal_id=deal_id, funnel=funnel)
 
 
 @cache

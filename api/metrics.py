@@ -19,8 +19,8 @@ from starlette.responses import Response
 
 from api.actor import verified_actor
 from api.load import Load
-from api.queries import OPERATORS
-from domain.errors import NotAllowed, Overloaded
+from api.roles import OPERATORS, require_role
+from domain.errors import Overloaded
 from infra.event_store import read_head
 from infra.group_commit import GroupCommit
 from infra.metrics import described, exposition
@@ -102,10 +102,7 @@ class Metrics:
         Not for reps. A scraper names itself as any actor does, with `http_headers` in Prometheus' configuration.
         """
         actor = request.scope["trace"].actor = verified_actor(request.scope)
-        if actor.role not in OPERATORS:
-            raise NotAllowed(
-                f"The role {actor.role} may not see the metrics.", accepted=", ".join(sorted(OPERATORS))
-            )
+        require_role(actor, OPERATORS, "see the metrics")
         values: list[Value] = [
             ("http_requests_in_flight", (), float(self._load.in_flight)),
             ("commands_waiting", (), float(self._group_commit.waiting)),

@@ -5,20 +5,39 @@ from importlib.metadata import version
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from api import asking, commands, problems, queries, system
+from api import asking, commands, problems, queries_system, recalibrations, system
 from api import openapi_parts as o
-from api import params as p
 from api import refusals as r
 from api.batch import MOST_COMMANDS
-from api.forecast_params import ForecastAuditParams
 from api.metrics import Metrics
-from api.openapi_recalibrations import recalibrations
-from api.params_sales import AccountAtParams, OneAccount, StateDealsParams
-from api.recalibration_params import OneRecalibration, RecalibrationsParams
+from api.openapi_recalibrations import recalibration_operations
 from api.schemas import Json, Schemas
 from api.stream import Change, StreamParams
+from api.what_if import what_if
 from domain import errors as d
 from infra.places import PATTERN
+
+_UNKNOWN: dict[str, tuple[type[d.Refusal], ...]] = {
+    "funnel": (d.UnknownFunnel,),
+    "stage": (d.UnknownStage,),
+    "team": (d.UnknownTeam,),
+    "rate_set": (d.UnknownRateSet,),
+    "deal_id": (d.UnknownDeal,),
+    "account_id": (d.UnknownAccount,),
+    "recalibration_id": (d.UnknownRecalibration,),
+    "rates": (d.UnknownRateSet, d.UnknownRecalibration, d.UnknownCandidate),
+    "stall_after_days": (d.UnknownStage,),
+    "lose_after_days": (d.UnknownStage,),
+}
+"""How a question is refused where what its parameter names is not there."""
+
+_NOT_FOR_ALL = (
+    queries_system.projections,
+    recalibrations.recalibrations,
+    recalibrations.recalibration,
+    what_if,
+)
+"""Queries that some roles may not ask."""
 
 
 def document() -> bytes:
@@ -30,7 +49,7 @@ def document() -> bytes:
     paths["/v1/commands"] = {"post": _batch(schemas)}
     for query in asking.ROUTES:
         paths.setdefault(query.path, {})["get"] = _query(query, schemas)
-    for path, operations in recalibrations(schemas).items():
+    for path, operations in recalibration_operations(schemas).items():
         paths.setdefault(path, {}).update(operations)
     paths["/v1/stream"] = {"get": _stream(schemas)}
     paths |= _system(schemas)
@@ -137,26 +156,7 @@ def _query(route: asking.QueryRoute, schemas: Schemas) -> Json:
                 "schema": o.without_null(field),
             }
         )
-    unknown = [
-        refusal
-        for params, refusal in (
-            (p.OneFunnel, d.UnknownFunnel),
-            (p.RollupParams, d.UnknownFunnel),
-            (p.SnapshotDealsParams, d.UnknownStage),
-            (p.DealsParams, d.UnknownFunnel),
-            (p.DealsParams, d.UnknownStage),
-            (StateDealsParams, d.UnknownStage),
-            (ForecastAuditParams, d.UnknownFunnel),
-            (p.OneDeal, d.UnknownDeal),
-            (OneAccount, d.UnknownAccount),
-            (AccountAtParams, d.UnknownAccount),
-            (OneRecalibration, d.UnknownRecalibration),
-            (OneRecalibration, d.NotAllowed),
-            (RecalibrationsParams, d.NotAllowed),
-            (RecalibrationsParams, d.UnknownFunnel),
-        )
-        if issubclass(route.params, params)
-    ]
+    unknown = [refusal for name in route.params.model_fields for refusal in _UNKNOWN.get(name, ())]
     return {
         "operationId": route.name,
         "tags": ["queries"],
@@ -164,7 +164,7 @@ def _query(route: asking.QueryRoute, schemas: Schemas) -> Json:
         "parameters": [*parameters, *o.ACTOR_HEADERS, *o.TRACE_HEADERS],
         "responses": {
             "200": o.answer("The answer.", schemas.of_struct(route.answer)),
-            **o.refusals((*o.QUERY, *unknown)),
+            **o.refusals((*o.QUERY, *unknown, *([d.NotAllowed] if route.query in _NOT_FOR_ALL else []))),
         },
     }
 
@@ -222,7 +222,7 @@ def _system(schemas: Schemas) -> Json:
     text = {"200": {"description": "Markdown.", "content": {"text/markdown": {"schema": {"type": "string"}}}}}
     alive = {"200": o.answer("Alive.", schemas.of_struct(system.Alive))}
     ready = {
-        "200": o.answer("Ready.", schemas.of_struct(queries.Readiness)),
+        "200": o.answer("Ready.", schemas.of_struct(queries_system.Readiness)),
         **o.refusals((*o.COMMON, r.NotReady)),
     }
     metrics = {

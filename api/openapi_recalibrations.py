@@ -22,7 +22,7 @@ _BODY = (r.MalformedJson, r.BodyTooLarge, r.NotJson, r.InvalidFields, d.CommandI
 _REPEATED = {"Idempotency-Replayed": o.header("`true` when this is the first answer once more.")}
 
 
-def recalibrations(schemas: Schemas) -> dict[str, Json]:
+def recalibration_operations(schemas: Schemas) -> dict[str, Json]:
     """The operations by path and method."""
     job = schemas.of_struct(Job)
     return {

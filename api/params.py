@@ -154,11 +154,15 @@ class OneFunnel(Params):
     funnel: Annotated[Key, Field(description="The key of the funnel.")]
 
 
-class SnapshotParams(OneFunnel, TwoClocks, Filters):
-    """The funnel at a moment."""
+class DealsAtParams(TwoClocks, Filters):
+    """Deals with these properties, at a moment."""
 
 
-class RollupParams(TwoClocks, Filters):
+class FunnelAtParams(OneFunnel, DealsAtParams):
+    """A funnel at a moment."""
+
+
+class RollupParams(DealsAtParams):
     """Funnels at a moment, by macro-stage."""
 
     funnel: Annotated[Key | None, Field(description="Only this funnel. Default: all of them together.")] = (
@@ -166,15 +170,11 @@ class RollupParams(TwoClocks, Filters):
     )
 
 
-class SnapshotDealsParams(SnapshotParams, Page):
+class SnapshotDealsParams(FunnelAtParams, Page):
     """The deals behind a cell of the funnel."""
 
     macro_stage: Annotated[MacroStage | None, Field(description="Only deals in this macro-stage.")] = None
     stage: Annotated[Key | None, Field(description="Only deals in this stage.")] = None
-
-
-class DwellParams(OneFunnel, TwoClocks, Filters):
-    """How long deals stay in the stages of the funnel."""
 
 
 class DealsParams(Fresh, Filters, Page):

@@ -5,17 +5,14 @@ from uuid import UUID
 
 from pydantic import Field
 
-from api.params import IN_DIGITS, Filters, Fresh, OneDeal, OneFunnel, Page, Text, TwoClocks
+from api.params import IN_DIGITS, Fresh, FunnelAtParams, Moment, OneDeal, Page, Text, TwoClocks
 from domain.command import Key
 from domain.pipeline import State
+from projections.cohort_series import Every
 
 
 class DealAtParams(OneDeal, TwoClocks):
     """One deal at a moment."""
-
-
-class FunnelAtParams(OneFunnel, TwoClocks, Filters):
-    """A funnel at a moment."""
 
 
 class WinRateWeeksParams(FunnelAtParams):
@@ -34,6 +31,24 @@ class StatesFlowParams(FunnelAtParams):
     weeks: Annotated[
         int, Field(ge=1, le=26, description="How many weeks, up to the one that holds the moment."), IN_DIGITS
     ] = 4
+
+
+class CohortSeriesParams(FunnelAtParams):
+    """Cohorts of the last weeks or months."""
+
+    every: Annotated[Every, Field(description="A cohort for every week or month.")] = "week"
+    points: Annotated[
+        int,
+        Field(ge=1, le=26, description="How many weeks or months, up to the one that holds the moment."),
+        IN_DIGITS,
+    ] = 13
+    baseline: Annotated[
+        Moment | None,
+        Field(
+            description="Beside the cohort of this moment, as it was shown then. "
+            "Default: that of the end of the week or month before the first one."
+        ),
+    ] = None
 
 
 class StateDealsParams(FunnelAtParams, Page):

@@ -53,9 +53,6 @@ TABLE: dict[type[Refusal], Row] = {
     ),
     d.ReviewMissing: Row(409, "Have the stage reviewed with review-stage first."),
     d.PartnerMissing: Row(409, "Register the partner with register-partner first."),
-    d.UnknownCompetitor: Row(
-        409, "Use the key of an active competitor, or add it with add-competitor first."
-    ),
     d.CompetitorsActive: Row(409, "Drop the competitors that are not active any more first."),
     d.NoCompellingEvent: Row(409, "Record one with record-compelling-event."),
     d.NotAssessed: Row(409, "Assess the party first; then somebody may confirm it."),
@@ -92,8 +89,14 @@ TABLE: dict[type[Refusal], Row] = {
     r.InvalidFields: Row(422, "Correct the fields named in `errors`."),
     d.InvalidCommand: Row(422, "Correct the field named in `field`."),
     d.UnknownStage: Row(422, "Use one of the stages named in `accepted`."),
-    d.UnknownCandidate: Row(422, "Use one of the candidates named in `accepted`."),
+    d.UnknownGrade: Row(422, "Use one of the grades named in `accepted`."),
     d.UnknownItem: Row(422, "Use one of the items named in `accepted`."),
+    d.UnknownCompetitor: Row(
+        422, "Use the key of an active competitor, or add it with add-competitor first."
+    ),
+    d.UnknownTeam: Row(422, "Use one of the teams named in `accepted`."),
+    d.UnknownRateSet: Row(422, "Use one of the numbers named in `accepted`."),
+    d.UnknownCandidate: Row(422, "Use one of the candidates named in `accepted`."),
     d.ReasonMissing: Row(422, "Say why in `reason`."),
     d.WrongCurrency: Row(422, "Give the amount in the currency named in `accepted`."),
     d.InvalidAmount: Row(422, "Give at most 15 digits and no more decimal places than the currency has."),
@@ -114,6 +117,20 @@ TABLE: dict[type[Refusal], Row] = {
     r.DatabaseAway: Row(503, _SENT_AGAIN + " Whether it was done is not known.", 2),
     r.NotReady: Row(503, "Ask again after the seconds in `Retry-After`.", 2),
 }
+
+STATUSES = {
+    "400": "The request can not be read, or a parameter or a header is not as described.",
+    "401, 403": "It does not say who sends it, or whoever it is may not.",
+    "404": "Nothing has the id or the address that it names: a deal, an account, a contact, a funnel, a recalibration.",
+    "405, 413 to 415": "The method, the size or the kind of body is not for this address.",
+    "409": "All of it is there and, as it stands now, does not permit this.",
+    "412, 428": "It is based on an old version, or does not say on which.",
+    "422": "A field of the body is not as described; or what it names by a key or a number is no part of where it was looked "
+    "for: a stage, grade or rate set of a funnel, an item of a checklist, a competitor of a deal, a team, a candidate.",
+    "429, 503": "Not now: the same request may succeed later.",
+    "500": "The server erred.",
+}
+"""Which status a refusal has, whatever brings it."""
 
 
 class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -201,6 +218,9 @@ def reference() -> str:
         "`accepted`, `index` (which command of a batch, from 0) and `errors` (one entry per wrong field). "
         "`type` is the address of the explanation below. Only what is no HTTP request at all, or never becomes one, gets "
         "a bare 400 and is hung up on.\n\n"
+        "| status | means |\n|---|---|\n"
+        + "".join(f"| {status} | {meaning} |\n" for status, meaning in STATUSES.items())
+        + "\nWhat is named and is not there is refused alike in an address, a parameter and a body.\n\n"
     )
     return head + "\n".join(page(refusal) for refusal in TABLE)
 

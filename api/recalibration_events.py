@@ -16,8 +16,9 @@ from api.asking import texts
 from api.body import checked_params
 from api.forecasts import sees_all_of_f1
 from api.headers import header
-from api.recalibrations import MAY_READ, found, require_role
+from api.recalibrations import MAY_READ, found
 from api.refusals import InvalidParameters, RecalibrationState
+from api.roles import require_role
 from api.stream import HEARTBEAT_SECONDS, RETRY, Paced
 from domain.errors import Overloaded
 from domain.event import Actor

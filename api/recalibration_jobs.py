@@ -18,8 +18,9 @@ from api.asked import Connection, now
 from api.asking import texts
 from api.body import MAX_COMMAND, canonical, checked, checked_params, read_object
 from api.headers import idempotency_key
-from api.recalibrations import MAY_ASK, found, require_role
+from api.recalibrations import MAY_ASK, found
 from api.refusals import InvalidFields, InvalidParameters, QueueFull, RecalibrationState
+from api.roles import require_role
 from api.spelling import plain
 from domain.errors import CommandIdReused
 from domain.event import Actor
@@ -42,7 +43,14 @@ def wanted(conn: Connection, params: p.RecalibrateParams, actor: Actor) -> jobs.
     if until > latest:
         raise InvalidFields("until: lies in the future.", field="until", accepted=f"up to {plain(latest)}")
     return jobs.Wanted(
-        params.funnel, until, params.period, params.seed, params.replicates, actor.id, actor.role
+        params.funnel,
+        until,
+        params.period,
+        params.seed,
+        params.replicates,
+        actor.id,
+        actor.role,
+        params.knowledge,
     )
 
 

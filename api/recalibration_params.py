@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError, WithJsonSchema
 
-from api.params import Moment, OneFunnel, Page, Params, Text
+from api.params import KnowledgeAsked, Moment, OneFunnel, Page, Params, Text
 from domain.command import Key, Label, Reason
 from domain.command import Moment as CommandMoment
 from infra.recalibration_jobs import State
@@ -70,6 +70,7 @@ class RecalibrateParams(OneFunnel):
     replicates: Annotated[
         int, Field(ge=1, le=10_000, description="Draws of the bootstrap behind the intervals.")
     ] = 200
+    knowledge: KnowledgeAsked = "source"
 
 
 class PipelineParams(OneFunnel):
@@ -78,6 +79,7 @@ class PipelineParams(OneFunnel):
     at: DayOrMoment | None = None
     rates: Text = "current"
     seed: Seed = 0
+    knowledge: KnowledgeAsked = "source"
 
 
 class AdoptParams(Params):

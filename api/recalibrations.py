@@ -7,7 +7,8 @@ import msgspec
 from api import recalibration_params as p
 from api.asked import Connection, page_of
 from api.cursor import place_of
-from domain.errors import NotAllowed, UnknownRecalibration
+from api.roles import require_role
+from domain.errors import UnknownRecalibration
 from domain.event import Actor, Role
 from infra import recalibration_jobs as jobs
 from infra.recalibration_jobs import Job
@@ -63,9 +64,3 @@ def found(conn: Connection, recalibration_id: UUID) -> Job:
     if job is None:
         raise UnknownRecalibration(recalibration_id)
     return job
-
-
-def require_role(actor: Actor, roles: frozenset[Role], what: str) -> None:
-    """Raises NotAllowed."""
-    if actor.role not in roles:
-        raise NotAllowed(f"The role {actor.role} may not {what}.", accepted=", ".join(sorted(roles)))

@@ -26,6 +26,7 @@ from api.actor import verified_actor
 from api.asking import texts
 from api.body import checked_params
 from api.headers import header
+from api.queries import encode
 from api.refusals import InvalidParameters, LogRestored
 from domain import organisation
 from domain.errors import Overloaded
@@ -223,9 +224,6 @@ def _last_event_id(request: Request) -> Place | None:
     return place
 
 
-_encode = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical").encode
-
-
 def _frame(e: Recorded, which: Log, *, whole: bool = True) -> bytes:
     """The event as a frame. Not `whole`: without the forecast that it supersedes or withdraws."""
     kind, key = AGGREGATE_OF[type(e.event)].name, e.meta.partition_key
@@ -243,7 +241,7 @@ def _frame(e: Recorded, which: Log, *, whole: bool = True) -> bytes:
         data=e.event if whole else {k: v for k, v in asdict(e.event).items() if k != "previous"},
     )
     place = str(place_in(which, e.position)).encode()
-    return b"id: %s\nevent: %s\ndata: %s\n\n" % (place, e.topic.encode(), _encode(change))
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (place, e.topic.encode(), encode(change))
 
 
 def _chunked(frames: list[bytes]) -> list[bytes]:

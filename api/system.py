@@ -6,7 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from api import problems, queries
+from api import problems, queries_system
 from api.refusals import NoSuchAddress, NotReady
 from infra.readers import Readers
 
@@ -51,7 +51,7 @@ class Ready:
 
     async def __call__(self, _: Request) -> Response:
         """200 with the readiness, or the problem not-ready that says what is missing."""
-        readiness = await self._readers.run(queries.readiness)
+        readiness = await self._readers.run(queries_system.readiness)
         if readiness.missing:
             raise NotReady(" ".join(readiness.missing))
         return _json(readiness)

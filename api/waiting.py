@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from api.asked import Connection
 from api.params import Fresh, Params
-from api.queries import OPERATORS
+from api.roles import OPERATORS
 from domain.event import Actor
 from projections.engine.waiting import Waiting, waiting_events
 

@@ -4,20 +4,23 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, get_args
 
-from api.asked import Connection, now
+from api.asked import Connection, now, rate_set_of
 from api.forecast_params import PeriodParams
 from api.forecasts import period_of, sight_of
-from api.recalibrations import MAY_READ, require_role
+from api.recalibrations import MAY_READ
 from api.refusals import InvalidParameters
+from api.roles import require_role
 from api.what_if_params import DAYS, PERIOD, WhatIfParams
 from domain.calendar import Period, parse_week, week_of
+from domain.errors import UnknownCandidate, UnknownRecalibration, UnknownStage
 from domain.event import Actor
 from domain.playbook import StageRate
 from domain.win_rate import Gate, Variant
 from projections import what_if as beside
+from projections.filters import Filters
 from projections.forecast_rows import Then
 from projections.playbook import stages_at
-from projections.rate_sets import rate_set_in_force, rate_sets
+from projections.rate_sets import rate_set_in_force
 from projections.rules import zone_at
 from projections.what_if import Tried, TriedRates, WhatIf
 from workers.recalibration.basis import basis_of_record, basis_of_set
@@ -40,7 +43,7 @@ def what_if(conn: Connection, params: WhatIfParams, viewer: Actor) -> WhatIf:
         sight_of(conn, viewer),
         _tried(conn, at, params, viewer),
         shown_by=basis_of_set(conn, adopted, at.as_of) if adopted else None,
-        owner=params.owner,
+        filters=Filters(owner=params.owner),
         team=params.team,
     )
 
@@ -88,10 +91,14 @@ def _days(at: Then, field: str, text: str | None) -> dict[str, int]:
     for item in text.split(",") if text else ():
         stage, _, days = item.partition("=")
         if stage not in at.stall_after_days:
-            raise InvalidParameters(
+            raise UnknownStage(
                 f"The funnel {at.funnel.key!r} has no stage {stage!r}.",
                 field=field,
                 accepted=", ".join(at.stall_after_days),
+            )
+        if stage in found:
+            raise InvalidParameters(
+                f"The stage {stage!r} stands there twice.", field=field, accepted="each stage once"
             )
         found[stage] = int(days)
     return found
@@ -113,23 +120,28 @@ def _rates(conn: Connection, at: Then, params: WhatIfParams, viewer: Actor) -> T
     if params.rates is None:
         return None
     if params.rates.isdecimal():
-        sets = {each.number: each for each in rate_sets(conn, params.funnel)}
-        if (chosen := sets.get(int(params.rates))) is None:
-            raise InvalidParameters(
-                f"The funnel {params.funnel!r} has no rate set {params.rates}.",
-                field="rates",
-                accepted=", ".join(map(str, sets)) or "none yet",
-            )
+        chosen = rate_set_of(conn, params.funnel, int(params.rates), "rates")
         return TriedRates(chosen.rates, number=chosen.number, basis=basis_of_set(conn, chosen, at.as_of))
     require_role(viewer, MAY_READ, "try the rates of a recalibration")
+    return _rates_on_record(conn, at, params, params.rates)
+
+
+def _rates_on_record(conn: Connection, at: Then, params: WhatIfParams, text: str) -> TriedRates:
     try:
-        record_id, name = named(params.rates)
-        answer = Record.found(conn, record_id).answer
-        candidate = answer.candidate(name)
+        record_id, name = named(text)
     except NoSuchRecord as error:
         raise InvalidParameters(
             f"{error}.", field="rates", accepted="the number of a rate set, or RECORD:CANDIDATE"
         ) from None
+    try:
+        answer = Record.found(conn, record_id).answer
+    except NoSuchRecord:
+        raise UnknownRecalibration(record_id, field="rates") from None
+    try:
+        candidate = answer.candidate(name)
+    except NoSuchRecord as error:
+        known = ", ".join(f"{record_id}:{one.full_name}" for one in answer.candidates)
+        raise UnknownCandidate(f"{error}.", field="rates", accepted=known) from None
     if answer.funnel != params.funnel:
         raise InvalidParameters(
             f"The record {record_id} is of the funnel {answer.funnel!r}.",

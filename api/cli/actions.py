@@ -11,7 +11,7 @@ from api.actor import ACTOR_IDS, ROLES, may_be_actor_id
 from api.body import canonical, checked
 from api.cli.data import body, opened, writing
 from api.cli.failure import USAGE, Failure
-from api.cli.options import option, verb_taking
+from api.cli.options import argument_of, option, verb_taking
 from api.cli.terminal import note, progress, write_answer
 from api.commands import answer
 from api.strict_json import parse
@@ -78,7 +78,8 @@ def add_actions(app: typer.Typer) -> None:
         no_args_is_help=True, help="Do something: one verb per command, one option per field."
     )
     for name, command in COMMANDS.items():
-        example = EXAMPLES.get(name, "DEAL" if "deal_id" in command.model_fields else "")
+        by_place = argument_of(command)
+        example = EXAMPLES.get(name, by_place.removesuffix("_id").upper() if by_place else "")
         actions.command(
             name,
             help=(command.__doc__ or "").strip().splitlines()[0],

@@ -23,7 +23,7 @@ from workers.releaser import TakenBack
 REFUSED, USAGE, INTERRUPTED = 1, 2, 130
 _NOT_MIGRATED = {"3F000", "42P01", "42703"}
 _FORBIDDEN = "42501"
-_FLAGS = {"deal_id": "DEAL", "recalibration_id": "RECALIBRATION", "q": "--search"}
+_FLAGS = {"deal_id": "DEAL", "account_id": "ACCOUNT", "recalibration_id": "RECALIBRATION", "q": "--search"}
 
 
 class Failure(Exception):

@@ -11,7 +11,8 @@ import typer
 
 from api.cli.data import body, opened
 from api.cli.failure import Failure
-from api.cli.terminal import Bar, Format, note, progress, show
+from api.cli.options import Form
+from api.cli.terminal import Bar, note, progress, show
 from infra.backup import (
     BackupExists,
     DamagedBackup,
@@ -31,7 +32,6 @@ from workers.restorer import restore_backup
 from workers.verifier import prove
 
 _PANEL = "Look after"
-Form = Annotated[Format, typer.Option("--format", help="A table for people, JSON, or rows.")]
 
 
 def add_operating(app: typer.Typer) -> None:

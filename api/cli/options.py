@@ -11,24 +11,39 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from api.body import checked_params
+from api.cli.terminal import Format
 from domain.money import MoneyInput
 
 Model = TypeVar("Model", bound=BaseModel)
 
-ARGUMENTS = ("deal_id",)
-"""Required fields with these names are given by place: `dealtrace deal ID`."""
+ARGUMENTS = ("deal_id", "account_id")
+"""The first of these that is required is given by place: `dealtrace deal ID`."""
 
 HIDDEN = ("min_position",)
 """The command line catches up by itself."""
 
+Form = Annotated[Format, typer.Option("--format", help="A table for people, JSON, or rows.")]
+"""The form of an answer that HTTP does not give."""
+
 _FLAGS = {"q": "--search"}
-_HELP = {"deal_id": "The id of the deal.", "reason": "Why.", "to_stage": "The key of the stage."}
+_HELP = {
+    "deal_id": "The id of the deal.",
+    "account_id": "The id of the account.",
+    "reason": "Why.",
+    "to_stage": "The key of the stage.",
+}
 
 
 def option(name: str, kind: Any, default: Any, *flags: str, **how: Any) -> inspect.Parameter:
     """One option of a verb's function."""
     annotation = Annotated[kind, typer.Option(*flags, **how)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def argument_of(model: type[BaseModel]) -> str | None:
+    """The field that is given by place, if any."""
+    fields = model.model_fields
+    return next((name for name in ARGUMENTS if name in fields and fields[name].is_required()), None)
 
 
 def verb_taking(
@@ -39,13 +54,18 @@ def verb_taking(
     `body` gets the checked model first, then the extra options by name.
     """
     names = [parameter.name for parameter in extra]
+    by_place = argument_of(model)
 
     def verb(**given: Any) -> None:
         rest = {name: given.pop(name) for name in names}
         body(checked_params(model, _gathered(model, given)), **rest)
 
     parameters = [
-        *(p for name, field in model.model_fields.items() for p in _parameters(name, field)),
+        *(
+            p
+            for name, field in model.model_fields.items()
+            for p in _parameters(name, field, name == by_place)
+        ),
         *extra,
     ]
     parameters.sort(key=lambda p: p.default is not inspect.Parameter.empty)
@@ -54,13 +74,13 @@ def verb_taking(
     return verb
 
 
-def _parameters(name: str, field: FieldInfo) -> Iterator[inspect.Parameter]:
+def _parameters(name: str, field: FieldInfo, by_place: bool) -> Iterator[inspect.Parameter]:
     arms, nullable = _arms(field.annotation)
     required = field.is_required()
     flag = _FLAGS.get(name) or "--" + name.replace("_", "-")
     metavar, words = _metavar(arms)
     help_ = " ".join(filter(None, (field.description or _HELP.get(name), words)))
-    if name in ARGUMENTS and required:
+    if by_place:
         argument = Annotated[str, typer.Argument(metavar=name.removesuffix("_id").upper(), help=help_)]
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=argument)
         return

@@ -11,7 +11,7 @@ import typer
 from api import forecast_params as pf
 from api import forecasts
 from api import recalibration_params as p
-from api.asked import now
+from api.asked import Connection, now
 from api.body import checked_params
 from api.cli.actions import WHO, RoleName, actor_of, do, logged_in
 from api.cli.data import ask, body, catch_up, opened, read
@@ -22,11 +22,13 @@ from api.cli.terminal import Format, note, progress, show
 from api.knowledge import answer_to
 from api.recalibration_jobs import ask as ask_for
 from api.recalibration_jobs import instant, wanted
-from api.recalibrations import MAY_READ, require_role
+from api.recalibrations import MAY_READ
+from api.roles import require_role
 from api.spelling import plain
 from domain.event import Actor
 from domain.recalibration.folds import Unit
 from infra.postgres import Server
+from projections.engine.knowledge import Knowledge, known_by
 from workers.recalibration.adopting import adoption
 from workers.recalibration.pipeline import forecast_pipeline
 from workers.recalibration.record import NoSuchRecord, RecalibrationBody, Record, StageEvidence, named
@@ -142,6 +144,7 @@ def _recalibrate(params: p.RecalibrateParams, form: Format, detach: bool) -> Non
             Unit(params.period) if params.period else None,
             params.seed,
             params.replicates,
+            params.knowledge,
         )
         with progress("Recalibrating") as bar:
             try:
@@ -149,7 +152,10 @@ def _recalibrate(params: p.RecalibrateParams, form: Format, detach: bool) -> Non
                     server.app_url, asked, lambda what, done, total: bar.at(done, total, what)
                 )
             except NothingKnown as error:
-                raise Failure(f"{error}.", "a later --until, or another --funnel") from None
+                hint = "a later --until, or another --funnel"
+                if params.knowledge == "witnessed":
+                    hint = f"--knowledge source, {hint}"
+                raise Failure(f"{error}.", hint) from None
     answer = record.answer
     show(answer if form == "json" else _summary(answer), body(answer), form)
 
@@ -168,7 +174,7 @@ def _forecast(
         viewer = actor_of(actor, role)
         answer = ask(lambda conn, asked: answer_to(forecasts.forecast, conn, asked, viewer), params)
     else:
-        if set(params.model_dump(exclude_defaults=True)) - {"funnel"}:
+        if set(params.model_dump(exclude_defaults=True)) - {"funnel", "knowledge"}:
             raise Failure(
                 "--at and --rates are for the whole open pipeline of a funnel, not for a period or a team.",
                 "leave out either --at and --rates, or the other options",
@@ -176,23 +182,25 @@ def _forecast(
             )
         if rates not in (None, "current"):
             require_role(actor_of(actor, role), MAY_READ, "see recalibrations")
-        answer = _pipeline(params.funnel, at, rates, seed)
+        answer = _pipeline(params.funnel, at, rates, seed, params.knowledge)
     show(answer, body(answer), form)
 
 
-def _pipeline(funnel: str, at: str | None, rates: str | None, seed: int) -> Any:
-    given = {"funnel": funnel, "at": at, "rates": rates or "current", "seed": seed}
+def _pipeline(funnel: str, at: str | None, rates: str | None, seed: int, knowledge: Knowledge) -> Any:
+    given = {"funnel": funnel, "at": at, "rates": rates or "current", "seed": seed, "knowledge": knowledge}
     params = checked_params(p.PipelineParams, {name: v for name, v in given.items() if v is not None})
     with opened() as server:
         catch_up(server)
         moment = _instant(server, params.at, "--at")
-        try:
-            return read(
-                server,
-                lambda conn: forecast_pipeline(
+
+        def forecast(conn: Connection) -> Any:
+            with known_by(conn, params.knowledge):
+                return forecast_pipeline(
                     conn, params.funnel, moment, params.rates, now=now(conn), seed=params.seed
-                ),
-            )
+                )
+
+        try:
+            return read(server, forecast)
         except NoSuchRecord as error:
             raise _unknown(error) from None
 
@@ -288,6 +296,8 @@ class _Summary(msgspec.Struct, frozen=True):
     reason: str
     candidates: tuple[_Tested, ...]
     rates: tuple[StageEvidence, ...]
+    knowledge: Knowledge
+    claimed_events: int | None
 
 
 def _summary(found: RecalibrationBody) -> _Summary:
@@ -312,6 +322,8 @@ def _summary(found: RecalibrationBody) -> _Summary:
         found.reason,
         tested,
         next((one.rates for one in found.candidates if one.full_name == found.recommended), ()),
+        found.knowledge,
+        found.claimed_events,
     )
 
 

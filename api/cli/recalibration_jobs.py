@@ -9,12 +9,12 @@ from api import recalibration_params as p
 from api.body import checked_params
 from api.cli.actions import WHO, RoleName, actor_of
 from api.cli.data import ask_log, body, opened
-from api.cli.options import verb_taking
+from api.cli.options import Form, verb_taking
 from api.cli.questions import FORMAT
 from api.cli.terminal import Format, show
+from api.roles import require_role
 
 _Id = Annotated[str, typer.Argument(metavar="RECALIBRATION", help="Its id, which is that of its record.")]
-_Form = Annotated[Format, typer.Option("--format", help="A table for people, JSON, or rows.")]
 _As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who asks.")]
 _Role = Annotated[RoleName, typer.Option("--role", metavar="ROLE", help="In which role.")]
 
@@ -40,7 +40,7 @@ def add_recalibration_jobs(app: typer.Typer) -> None:
     app.add_typer(verbs, name="recalibrations", rich_help_panel="Ask")
 
 
-def show_one(recalibration: _Id, form: _Form = "table", actor: _As = None, role: _Role = "admin") -> None:
+def show_one(recalibration: _Id, form: Form = "table", actor: _As = None, role: _Role = "admin") -> None:
     """Show one recalibration."""
     viewer = actor_of(actor, role)
     answer = ask_log(
@@ -49,10 +49,10 @@ def show_one(recalibration: _Id, form: _Form = "table", actor: _As = None, role:
     show(answer, body(answer), form)
 
 
-def cancel(recalibration: _Id, form: _Form = "table", actor: _As = None, role: _Role = "admin") -> None:
+def cancel(recalibration: _Id, form: Form = "table", actor: _As = None, role: _Role = "admin") -> None:
     """Cancel one recalibration."""
     viewer = actor_of(actor, role)
-    recalibrations.require_role(viewer, recalibrations.MAY_ASK, "cancel recalibrations")
+    require_role(viewer, recalibrations.MAY_ASK, "cancel recalibrations")
     with opened() as server:
         answer = recalibration_jobs.cancel(server.app_url, _named(recalibration).recalibration_id)
     show(answer, body(answer), form)

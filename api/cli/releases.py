@@ -6,7 +6,8 @@ import typer
 
 from api.cli.data import body, opened, read
 from api.cli.failure import Failure
-from api.cli.terminal import Format, note, progress, show
+from api.cli.options import Form
+from api.cli.terminal import note, progress, show
 from projections.engine.comparing import Disagreement
 from projections.engine.preparing import prepare
 from projections.engine.rebuilding import Cancelled, RebuildRunning
@@ -18,7 +19,15 @@ Despite = Annotated[
     str | None,
     typer.Option("--despite", metavar="REASON", help="Do it all the same, for this reason, which is kept."),
 ]
-Form = Annotated[Format, typer.Option("--format", help="A table for people, JSON, or rows.")]
+
+
+Processes = Annotated[
+    int | None, typer.Option("--processes", metavar="NUMBER", min=1, help="Default: one per CPU.")
+]
+Throttle = Annotated[
+    float,
+    typer.Option("--throttle", metavar="TIMES", min=0.0, help="Rest that many times as long as it works."),
+]
 
 
 def add_releases(app: typer.Typer) -> None:
@@ -30,15 +39,7 @@ def add_releases(app: typer.Typer) -> None:
     app.command("retire", epilog="Example:  dealtrace projections retire")(retire_others)
 
 
-def prepare_release(
-    processes: Annotated[int | None, typer.Option("--processes", help="Default: one per CPU.")] = None,
-    throttle: Annotated[
-        float,
-        typer.Option(
-            "--throttle", metavar="TIMES", min=0.0, help="Rest that many times as long as it works."
-        ),
-    ] = 0.0,
-) -> None:
+def prepare_release(processes: Processes = None, throttle: Throttle = 0.0) -> None:
     """Fill this release's projections beside those of the release that serves. Ctrl-C stops it; it goes on again."""
     with opened() as server, progress("Filling the projections of this release") as bar:
         try:

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from api import queries
+from api import queries_playbook
 from api.actor import require_loopback
 from api.cli.data import catch_up, read
 from api.cli.failure import Failure
@@ -243,7 +243,7 @@ def _welcome(server: Server, settings: Settings, listener: socket.socket) -> str
     """Where everything is, and lines that can be typed as they stand."""
     address, ourselves = _address(listener), _as_typed()
     where = f"embedded, in {settings.home}" if server.embedded else "external"
-    funnel = read(server, lambda conn: queries.funnels(conn, NoParams())).funnels[0].key
+    funnel = read(server, lambda conn: queries_playbook.funnels(conn, NoParams())).funnels[0].key
     headers = "-H 'X-Actor-Id: anna' -H 'X-Actor-Role: rep'"
     here = [f"  export DEALTRACE_HOME={settings.home.absolute()}"] if "DEALTRACE_HOME" in os.environ else []
     return "\n".join(

@@ -7,14 +7,14 @@ import msgspec
 import typer
 
 from api import params as p
-from api import queries
+from api import queries_system
 from api.cli.actions import logged_in
 from api.cli.data import ask_log, body, catch_up, opened, read
 from api.cli.failure import USAGE, Failure
 from api.cli.operating import adopt
-from api.cli.options import verb_taking
+from api.cli.options import Form, verb_taking
 from api.cli.questions import FORMAT
-from api.cli.releases import add_releases
+from api.cli.releases import Processes, Throttle, add_releases
 from api.cli.terminal import Format, note, progress, show
 from domain.event import Actor
 from projections.engine.catalogue import catalogue, chosen
@@ -26,8 +26,6 @@ from projections.engine.digests import digest
 from projections.engine.parking import parked
 from projections.engine.rebuilding import Cancelled, NotServing, RebuildRunning, rebuild
 from projections.engine.unparking import unpark
-
-Form = Annotated[Format, typer.Option("--format", help="A table for people, JSON, or rows.")]
 
 
 def add_upkeep(app: typer.Typer) -> None:
@@ -55,13 +53,8 @@ def rebuild_some(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAME", help="Which ones. Default: all.")
     ] = None,
-    processes: Annotated[int | None, typer.Option("--processes", help="Default: one per CPU.")] = None,
-    throttle: Annotated[
-        float,
-        typer.Option(
-            "--throttle", metavar="TIMES", min=0.0, help="Rest that many times as long as it works."
-        ),
-    ] = 0.0,
+    processes: Processes = None,
+    throttle: Throttle = 0.0,
     compare: Annotated[
         bool, typer.Option("--compare", help="Do not switch unless the new rows equal the old ones.")
     ] = False,
@@ -158,11 +151,11 @@ def _named(names: list[str] | None) -> list[Projection]:
 
 
 def _log(params: p.NoParams, form: Format) -> None:
-    answer = ask_log(queries.log, params)
+    answer = ask_log(queries_system.log, params)
     show(answer, body(answer), form)
 
 
 def _status(params: p.NoParams, form: Format) -> None:
     operator = Actor(logged_in(), "admin", "cli")
-    answer = ask_log(lambda conn, asked: queries.projections(conn, asked, operator), params)
+    answer = ask_log(lambda conn, asked: queries_system.projections(conn, asked, operator), params)
     show(answer, body(answer), form)

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from api.asking import ROUTES
+from tests.api.answers import problem
 from tests.api.conftest import Api
-from tests.api.test_malformed import problem
 
 
 def opened(api: Api, **fields: Any) -> dict:

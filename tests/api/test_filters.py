@@ -8,14 +8,15 @@ import pytest
 from api import params as p
 from api.asking import ROUTES
 from infra.postgres import Server, scratch_database
+from tests.api.answers import problem
 from tests.api.conftest import Api, serve
-from tests.api.test_malformed import problem
 
 FILTERED = [
     (route.name, route.path.format(funnel="tas_plus"))
     for route in ROUTES
     if issubclass(route.params, p.Filters)
 ]
+JUNE = {"funnel": "tas_plus", "month": "2031-06"}
 DEALS = {"ann": "150000", "bob": "4000", "cid": "4000", "dee": "150000"}
 """Amounts by owner: ann and bob in the north, cid in the east, which lies below it, dee in the south."""
 
@@ -80,12 +81,14 @@ def test_there_was_a_filter_to_test() -> None:
 
 @pytest.mark.parametrize(("name", "path"), FILTERED)
 def test_every_figure_is_filtered_by_team_and_grade(company: Api, name: str, path: str) -> None:
-    everything = company.get(path)
+    forecast = JUNE if "forecast" in path else {}
+    everything = company.get(path, params=forecast)
     assert everything.is_success
     for asked in ({"team": "north"}, {"grade": "A"}, {"team": "south", "grade": "C"}):
-        answer = company.get(path, params=asked)
+        answer = company.get(path, params=forecast | asked)
         assert answer.is_success, answer.text
-        if name not in ("win-rate-alerts", "dwell-alerts"):  # nothing has fallen or stayed too long
+        # nothing has fallen or stayed too long, and there was nothing at the end of any week
+        if name not in ("win-rate-alerts", "dwell-alerts", "forecast-weeks"):
             assert _told(answer) != _told(everything)
 
 
@@ -97,10 +100,11 @@ def _told(answer: Any) -> dict[str, Any]:
 def test_a_team_that_is_not_there_is_refused_and_those_that_are_named(
     company: Api, name: str, path: str
 ) -> None:
-    refused = problem(company.get(path, params={"team": "west"}), 400, "invalid-parameters")
+    forecast = JUNE if "forecast" in path else {}
+    refused = problem(company.get(path, params=forecast | {"team": "west"}), 422, "unknown-team")
     assert (refused["field"], refused["accepted"]) == ("team", "east, north, south")
     for wrong in ({"team": "North"}, {"grade": "F"}):
-        problem(company.get(path, params=wrong), 400, "invalid-parameters")
+        problem(company.get(path, params=forecast | wrong), 400, "invalid-parameters")
 
 
 def test_who_changes_the_team_takes_the_deals_along_from_then_on(company: Api) -> None:

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 
 from api.asking import ROUTES
+from tests.api.answers import problem
 from tests.api.conftest import Api
-from tests.api.test_malformed import problem
 
 PLANTED = "7654321.09"
 """A manager forecast that stands nowhere else."""
@@ -197,8 +197,6 @@ def test_accuracy_and_weeks_are_answered_with_and_without_f1(company: Company) -
         ({"funnel": "tas_plus", "month": "2031-13"}, "month"),
         ({"funnel": "tas_plus", "month": "2031-05", "quarter": "FY2031-Q2"}, "quarter"),
         ({"funnel": "tas_plus", "month": "eventually"}, "month"),
-        ({"funnel": "tas_plus", "team": "nowhere"}, "team"),
-        ({"funnel": "tas_plus", "rate_set": "999"}, "rate_set"),
         ({"funnel": "tas_plus", "as_of": "0001-01-02T00:00:00Z"}, "as_of"),
         ({}, "funnel"),
     ],
@@ -206,3 +204,11 @@ def test_accuracy_and_weeks_are_answered_with_and_without_f1(company: Company) -
 def test_what_can_not_be_forecast_is_named(api: Api, params: dict[str, str], field: str) -> None:
     assert problem(api.get("/v1/forecast", params=params), 400, "invalid-parameters")["field"] == field
     problem(api.get("/v1/forecast", params={"funnel": "nowhere"}), 404, "unknown-funnel")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code"), [({"team": "nowhere"}, "unknown-team"), ({"rate_set": "999"}, "unknown-rate-set")]
+)
+def test_a_team_or_a_rate_set_that_is_not_there_is_named(api: Api, wanted: dict[str, str], code: str) -> None:
+    refused = problem(api.get("/v1/forecast", params={"funnel": "tas_plus", **wanted}), 422, code)
+    assert refused["field"] in wanted

@@ -3,8 +3,8 @@
 import pytest
 
 from api.asking import ROUTES
+from tests.api.answers import problem
 from tests.api.conftest import Api
-from tests.api.test_malformed import problem
 
 WITH_A_K = [route.path for route in ROUTES if "known_at" in route.params.model_fields]
 WITHOUT = [route.path for route in ROUTES if "known_at" not in route.params.model_fields]

@@ -7,26 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.api.answers import problem
 from tests.api.conftest import Api
 
 pytestmark = pytest.mark.usefixtures("unchanged_log")
 
 INJECTION = "'; DROP TABLE dealtrace.events; --"
-
-
-def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
-    """The answer's body, once it is that problem in the form that every problem has."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    body: dict[str, Any] = answer.json()
-    assert body["code"] == code, body
-    assert body["type"] == f"/problems/{code}"
-    assert body["status"] == status
-    assert body["title"]
-    assert body["detail"]
-    assert body["request_id"] == answer.headers["X-Request-ID"]
-    assert len(answer.content) < 5000
-    return body
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,17 @@ def test_the_page_in_the_docs_is_up_to_date() -> None:
     assert DOCS.read_text(encoding="utf-8") == reference(), "run `make docs`"
 
 
+def test_what_is_not_there_is_404_by_an_id_or_address_and_422_by_a_key_within_something() -> None:
+    unknown = {kind.code.removeprefix("unknown-"): row.status for kind, row in TABLE.items()}
+    by_id = {"deal", "account", "contact", "funnel", "recalibration"}
+    by_key = {"stage", "grade", "item", "competitor", "team", "rate-set", "candidate"}
+    assert {what: unknown[what] for what in by_id} == dict.fromkeys(by_id, 404)
+    assert {what: unknown[what] for what in by_key} == dict.fromkeys(by_key, 422)
+    assert {kind.code for kind in TABLE if kind.code.startswith("unknown-")} == {
+        f"unknown-{what}" for what in by_id | by_key
+    }
+
+
 @pytest.mark.parametrize("kind", TABLE, ids=lambda kind: kind.code)
 def test_every_problem_is_explained_at_the_address_that_is_its_type(api: Api, kind: type[Refusal]) -> None:
     answer = api.client.get(f"/problems/{kind.code}")

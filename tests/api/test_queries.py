@@ -9,8 +9,8 @@ import pytest
 
 from api.asking import ROUTES
 from infra.vault import erase
+from tests.api.answers import pages, problem
 from tests.api.conftest import Api
-from tests.api.test_malformed import problem
 
 
 @pytest.fixture(scope="module")
@@ -22,16 +22,6 @@ def owner(served: Api) -> str:
         served.open_deal(owner=owner, amount=money, name=f"Silo no. {amount}", region="North")
     served.catch_up()
     return owner
-
-
-def pages(api: Api, path: str, params: dict[str, Any]) -> list[Any]:
-    """Every page, following the cursors."""
-    found = [api.get(path, params=params).json()]
-    while (cursor := found[-1]["next_cursor"]) is not None:
-        answer = api.get(path, params={**params, "cursor": cursor})
-        assert answer.status_code == 200, answer.text
-        found.append(answer.json())
-    return found
 
 
 def test_a_deal_carries_the_version_for_the_next_command(api: Api) -> None:

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from infra.postgres import Server, scratch_database
+from tests.api.answers import problem
 from tests.api.conftest import Api, serve
 from tests.api.recalibrating import SHORT, asked, done, filled
-from tests.api.test_malformed import problem
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from infra import recalibration_jobs as jobs
 from infra.postgres import Server, scratch_database
 from infra.sessions import Session
+from tests.api.answers import problem
 from tests.api.conftest import Api, serve
 from tests.api.recalibrating import (
     LONG,
@@ -25,7 +26,6 @@ from tests.api.recalibrating import (
     running,
     until,
 )
-from tests.api.test_malformed import problem
 from tests.api.test_openapi import OPERATIONS
 from tests.cli.conftest import program_on
 from workers.recalibration.record import Record
@@ -169,6 +169,7 @@ def test_who_is_not_authorised_neither_asks_nor_reads(
         ({"until": "0001-01-01T00:00:00Z"}, 422, "invalid-fields"),
         ({"period": "year"}, 422, "invalid-fields"),
         ({"seed": "7"}, 422, "invalid-fields"),
+        ({"knowledge": "hearsay"}, 422, "invalid-fields"),
         ({"colour": "red"}, 422, "invalid-fields"),
     ],
 )
@@ -182,7 +183,17 @@ def test_a_funnel_without_history_fails_with_the_reason(service: Api) -> None:
     said = asked(service, SHORT | {"until": "2011-11-15"})
     last = list(events(service, said["id"]))[-1]
     assert (last["state"], last["phase"]) == ("failed", "Failed")
-    assert last["reason"].startswith("Nothing is known of the funnel small by 2011-11-15")
+    assert last["reason"].startswith("Nothing was known of the funnel small by 2011-11-15")
+
+
+def test_what_its_source_claims_is_no_history_that_this_log_has_witnessed(
+    service: Api, record: dict[str, Any]
+) -> None:
+    assert (record["knowledge"], record["claimed_events"] > 0) == ("source", True)
+    said = asked(service, SHORT | {"knowledge": "witnessed"})
+    assert said["knowledge"] == "witnessed"
+    last = list(events(service, said["id"]))[-1]
+    assert last["reason"].startswith("Nothing was recorded in this log of the funnel small by 2024-05-06")
 
 
 def test_an_unknown_one_is_not_found(service: Api) -> None:

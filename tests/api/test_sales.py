@@ -7,9 +7,8 @@ import msgspec
 import pytest
 
 from domain.relations import DEFAULT_STRATEGIES, DepthRules
+from tests.api.answers import pages, problem
 from tests.api.conftest import Api
-from tests.api.test_malformed import problem
-from tests.api.test_queries import pages
 
 
 @pytest.fixture
@@ -109,13 +108,19 @@ def test_deals_that_wait_for_months_are_stale_overdue_and_about_to_be_lost(api: 
     flow = api.get("/v1/funnels/tas_plus/states/flow", params={**query, "weeks": 1}).json()
     overdue = api.get("/v1/funnels/tas_plus/dwell/alerts", params={**query, "alerts": "all"}).json()
     stale = api.get("/v1/funnels/tas_plus/stale", params=query).json()
-    cohort = api.get("/v1/funnels/tas_plus/cohort", params={**query, "as_of": "2020-02-01T00:00:00Z"}).json()
+    then = {**query, "as_of": "2020-02-01T00:00:00Z"}
+    cohort = api.get("/v1/funnels/tas_plus/cohort", params=then).json()
+    series = api.get(
+        "/v1/funnels/tas_plus/cohort/series", params={**then, "every": "month", "points": 2}
+    ).json()
 
     assert states["total"]["pending_loss"] == 1
     assert [f["after"] for f in flow["weeks"][0]["flows"]] == ["pending_loss"]
     assert [(a["deal_id"], a["name"]) for a in overdue["alerts"]] == [(deal, "Silo")]
     assert [d["deal_id"] for d in stale["deals"]] == [deal]
     assert (cohort["current"]["deals"], cohort["current"]["immature"]) == (1, True)
+    assert [(p["period"], p["deals"]) for p in series["points"]] == [("2020-01", 1), ("2020-02", 1)]
+    assert (series["baseline"], series["baseline_deals"]) == ("2019-12-31T23:59:59.999999Z", 0)
     done(api, deal, "confirm-deal")
     api.catch_up()
     assert api.get("/v1/funnels/tas_plus/stale", params=query).json()["deals"] == []
@@ -166,6 +171,34 @@ def test_people_have_names_until_they_are_erased_and_depths_from_activities(api:
     assert (contact["two_way"], contact["depth"], contact["overall_depth"]) == (3, "repeated", "repeated")
     assert [(a["name"], a["contacts"]) for a in listed] == [("Mühle AG 面粉", 1)]
     assert (known["name"], known["details"], known["depth"]) == ("Frau Korn", "+49", "repeated")
+
+
+def test_an_activity_that_was_a_mistake_counts_as_it_was_corrected(api: Api, deal: str) -> None:
+    account = api.post("/v1/accounts", {"name": "Silo AG"}).json()["account_id"]
+    assert api.post(f"/v1/accounts/{account}/add-contact", {"name": "Herr Halm"}, If_Match="*").is_success
+    api.catch_up()
+    person = api.get(f"/v1/accounts/{account}").json()["people"][0]["contact_id"]
+    rules = {"command": "set-depth-rules", **msgspec.structs.asdict(DepthRules()), "if_match": "*"}
+    assert api.as_role("admin").post("/v1/commands", {"commands": [rules]}).is_success
+    done(api, deal, "add-deal-contact", contact_id=person, account_id=account)
+
+    def logged(kind: str, **fields: Any) -> tuple[str, str]:
+        """Its event, and by when it was known."""
+        body = {"kind": kind, "contacts": [person], **fields}
+        answer = api.post(f"/v1/deals/{deal}/log-activity", body, If_Match="*").json()
+        return answer["event_ids"][0], api.get("/v1/log").json()["recorded_at"]
+
+    def met(**params: str) -> tuple[int, int]:
+        (contact,) = api.get(f"/v1/deals/{deal}/contacts", params=params).json()["contacts"]
+        return contact["two_way"], contact["face_to_face"]
+
+    event, before = logged("visit")
+    call, corrected = logged("online", corrects=event)
+    logged("internal_meeting", corrects=call)
+    api.catch_up()
+    assert (met(known_at=before), met(known_at=corrected), met()) == ((1, 1), (1, 0), (0, 0))
+    (known,) = api.get(f"/v1/accounts/{account}").json()["people"]
+    assert known["depth"] == "never"
 
 
 def test_overall_attitudes_have_a_history_by_both_clocks(api: Api) -> None:
@@ -230,6 +263,7 @@ def test_what_is_not_there_is_not_found(api: Api) -> None:
         "states/flow",
         "dwell/alerts",
         "cohort",
+        "cohort/series",
         "stale",
     ):
         problem(api.get(f"/v1/funnels/nowhere/{question}"), 404, "unknown-funnel")

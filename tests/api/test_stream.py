@@ -12,8 +12,9 @@ import pytest
 
 from api import stream as streaming
 from infra.postgres import Server
+from tests.api.answers import problem
 from tests.api.conftest import Api, serve
-from tests.api.test_malformed import problem
+from tests.store.log import wait_until
 
 
 class Followed:
@@ -189,6 +190,30 @@ def weeks(api: Api, *numbers: int) -> None:
     for number in numbers:
         done = api.as_role("admin").post("/v1/playbook/set-cohort-window", {"weeks": number}, If_Match="*")
         assert done.is_success, done.text
+
+
+_OF_TOMORROW = """
+INSERT INTO dealtrace.events (originator_id, originator_version, topic, state, notification_id, recorded_at)
+SELECT originator_id, originator_version + 1, 'of.tomorrow', state, notification_id + 1, recorded_at
+FROM dealtrace.events ORDER BY notification_id DESC LIMIT 1"""
+
+
+def test_a_stream_waits_at_an_event_that_can_not_be_read_and_goes_on_once_it_can(
+    database: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serve(database) as api, Followed(api, after=api.head()) as stream:
+        weeks(api, 5)
+        stream.next(1)
+        with psycopg.connect(database.owner_url) as conn:
+            conn.execute(_OF_TOMORROW)
+            conn.execute("UPDATE dealtrace.log_head SET position = position + 1")
+        wait_until(lambda: "'of.tomorrow'" in caplog.text)
+        with psycopg.connect(database.owner_url) as conn:
+            conn.execute(
+                "UPDATE dealtrace.events SET topic = 'playbook.cohort_window_set' WHERE topic = 'of.tomorrow'"
+            )
+        weeks(api, 6)
+        assert [change["data"]["weeks"] for change in stream.next(2)] == [5, 6]
 
 
 def test_after_a_restore_nobody_takes_other_events_for_those_after_what_it_knows(database: Server) -> None:

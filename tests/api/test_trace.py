@@ -122,7 +122,7 @@ def test_a_failure_inside_says_nothing_of_the_inside(
     def broken(*_: Any) -> None:
         raise RuntimeError("the password is hunter2")
 
-    monkeypatch.setattr("api.queries.read_head", broken)
+    monkeypatch.setattr("api.queries_system.read_head", broken)
     answer = api.get("/v1/log")
 
     assert answer.status_code == 500

@@ -16,8 +16,8 @@ from infra.readers import Readers
 from projections.engine.catalogue import catalogue
 from projections.engine.checkpoints import ensure
 from projections.engine.connecting import connect
+from tests.api.answers import problem
 from tests.api.conftest import Api, serve
-from tests.api.test_malformed import problem
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1"
 

@@ -33,13 +33,25 @@ _MOVING = re.compile(
 )
 
 
+_ITS_OWN = {"date", "x-request-id", "content-length"}
+"""Headers that differ from one answer to the next whatever is told."""
+
+
+class Seen(NamedTuple):
+    """What somebody gets who asks."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
 class World(NamedTuple):
     """A company with a team, its deals, and what everybody could fetch before there were forecasts."""
 
     api: Api
     deals: dict[str, str]
     account: str
-    before: dict[str, dict[str, tuple[int, bytes, str | None]]]
+    before: dict[str, dict[str, Seen]]
     position: int
 
     def viewer(self, name: str) -> Api:
@@ -118,8 +130,8 @@ def _company() -> list[dict[str, Any]]:
     ]
 
 
-def everything(world: World, viewer: Api) -> dict[str, tuple[int, bytes, str | None]]:
-    """Every answer that the viewer can get from any address of the document: status, body and ETag."""
+def everything(world: World, viewer: Api) -> dict[str, Seen]:
+    """Every answer that the viewer can get from any address of the document."""
     found = {}
     for address in _addresses(world):
         answer = viewer.get(address)
@@ -129,7 +141,8 @@ def everything(world: World, viewer: Api) -> dict[str, tuple[int, bytes, str | N
             traces = [trace for trace in (*TRACES, REASON) if trace.encode() in seen]
             assert not traces, f"{address} tells {viewer.actor} of {traces}: {answer.text[:500]}"
             body = _MOVING.sub(b"", answer.content)
-            found[f"{address} page {page}"] = (answer.status_code, body, answer.headers.get("ETag"))
+            headers = [(n, v) for n, v in answer.headers.items() if n not in _ITS_OWN]
+            found[f"{address} page {page}"] = Seen(answer.status_code, headers, body)
             cursor = (
                 answer.json().get("next_cursor") if answer.is_success and "json" in said.decode() else None
             )
@@ -170,7 +183,7 @@ def _values(world: World, parameter: Any) -> list[str]:
         "month": [MONTH], "from_month": [MONTH], "to_month": [MONTH], "quarter": ["FY2027-Q2"], "year": ["FY2027"],
         "deal": list(world.deals.values()), "account": [world.account], "limit": ["1"], "rate_set": ["1"],
         "q": ["Sensors", *PLANTED], "amount_from": [PLANTED[0]], "amount_to": [PLANTED[0]],
-        "as_of": ["2027-06-30T00:00:00Z"], "weeks": ["1"],
+        "as_of": ["2027-06-30T00:00:00Z", "2027-07-15T00:00:00Z"], "weeks": ["1"],
     }  # fmt: skip
     return [str(value) for value in schema.get("enum") or known.get(name, [])]
 

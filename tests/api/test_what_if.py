@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from tests.api.answers import problem
 from tests.api.conftest import Api
 from tests.api.test_forecasts import Company
-from tests.api.test_malformed import problem
 
 AMOUNT, FORECAST = "8000", "7123.45"
 FIELDS_OF_F1 = {"f1_open", "f1_final", "difference"}
@@ -87,11 +87,9 @@ def test_nobody_sees_the_forecast_of_a_deal_of_their_own(past: PastWeek, role: s
     [
         ({"week": "2011-W53"}, "week"),
         ({"week": "2199-W01"}, "week"),
-        ({"rates": "77"}, "rates"),
-        ({"rates": f"{UUID(int=3)}:entry/1"}, "rates"),
         ({"rates": "nonsense"}, "rates"),
-        ({"stall_after_days": "nowhere=3"}, "stall_after_days"),
         ({"stall_after_days": "verification=900"}, "stall_after_days"),
+        ({"stall_after_days": "verification=9,verification=3"}, "stall_after_days"),
         ({"lose_after_days": "verification=0"}, "lose_after_days"),
         ({"without_gates": "missing_assessment"}, "without_gates"),
         ({"no_inside_source_factor": "0.8"}, "no_inside_source_factor"),
@@ -101,6 +99,21 @@ def test_nobody_sees_the_forecast_of_a_deal_of_their_own(past: PastWeek, role: s
 def test_what_can_not_be_tried_is_named(past: PastWeek, params: dict[str, str], field: str) -> None:
     told = problem(past.ask(**params), 400, "invalid-parameters")
     assert field in str(told)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "status", "code"),
+    [
+        ("rates", "77", 422, "unknown-rate-set"),
+        ("rates", f"{UUID(int=3)}:entry/1", 404, "unknown-recalibration"),
+        ("stall_after_days", "nowhere=3", 422, "unknown-stage"),
+        ("team", "nowhere", 422, "unknown-team"),
+    ],
+)
+def test_what_is_not_there_can_not_be_tried(
+    past: PastWeek, field: str, value: str, status: int, code: str
+) -> None:
+    assert problem(past.ask(**{field: value}), status, code)["field"] == field
 
 
 def test_the_rates_of_a_record_are_not_for_reps(past: PastWeek) -> None:

@@ -50,9 +50,9 @@ def test_money_lists_and_nothing_are_options_too(dealtrace: Program) -> None:
     assert dealtrace("deal", deal, "--format", "json").json["amount"] is None
     assert dealtrace("do", "open-account", "--account-id", account).code == 0
     for person in people:
-        there = ("--contact-id", person, "--account-id", account)
-        assert dealtrace("do", "add-contact", *there).code == 0
-        assert dealtrace("do", "add-deal-contact", deal, *there).code == 0
+        who = ("--contact-id", person)
+        assert dealtrace("do", "add-contact", account, *who).code == 0
+        assert dealtrace("do", "add-deal-contact", deal, "--account-id", account, *who).code == 0
     contacts = [word for person in people for word in ("--contacts", person)]
     said = dealtrace("do", "log-activity", deal, "--kind", "visit", *contacts)
     assert said.code == 0, said.err

@@ -8,7 +8,7 @@ import pytest
 from infra.postgres import Server
 from projections.engine.running import run_to_head
 from tests.cli.conftest import Program
-from tests.projections.test_guards import two_deals
+from tests.projections.failing import two_deals
 from tests.projections.written_log import write_log
 
 DEAL = "0190a7e2-4f6b-7c31-9d57-2f6d1c0b8a11"

@@ -31,6 +31,8 @@ def test_a_forecast_is_set_seen_and_audited(dealtrace: Program) -> None:
     assert "4,321" not in hidden.out
     assert "f1 open" not in hidden.out
     assert dealtrace("forecast", *month, "--format", "json").json["total"]["f1_open"] == "4321"
+    of_others = dealtrace("forecast", *month, "--region", "south", "--format", "json")
+    assert (of_others.json["total"]["open_deals"], of_others.json["total"]["f1_open"]) == (0, "0")
 
     audit = dealtrace("forecast-audit", "--deal", deal, "--role", "auditor")
     assert "They said yes." in audit.out

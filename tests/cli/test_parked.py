@@ -8,7 +8,7 @@ from infra.postgres import Server
 from projections.deals import PROJECTION as DEALS
 from projections.engine.running import run_to_head
 from tests.cli.conftest import Program
-from tests.projections.test_guards import BAD, failing_at_the_bad_amount, two_deals
+from tests.projections.failing import BAD, failing_at_the_bad_amount, two_deals
 from tests.projections.written_log import SPACE, write_log
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from domain.deal import Deal
 from domain.event_catalogue import event_reference
 from infra.connection import connect
 from infra.postgres import Server
@@ -45,23 +46,25 @@ def test_an_event_a_command_and_a_projection_are_added_as_it_says(database: Serv
     for room in ("domain", "infra", "projections", "workers", "api"):
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
     snippets = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    event, evolved = re.split(r"# in evolve.*\n", snippets[0])
+    event, field, evolved = re.split(r"# in evolve.*with `(.*)` added to Deal:\n", snippets[0])
     command, decided = re.split(r"# in decide.*\n", snippets[1])
     insert(tmp_path / "domain/deal/terms.py", {
         "# --- State": event, "    return deal\n": evolved,
         "# --- Decisions": command, "    raise TypeError(": decided,
     })  # fmt: skip
-    insert(tmp_path / "domain/deal/state.py", {"\n\nclass DealCommand": "    partner: str | None = None\n"})
-    (tmp_path / "projections" / "partners.py").write_text(snippets[2], encoding="utf-8")
+    assert field.partition(":")[0] not in Deal.__struct_fields__
+    insert(tmp_path / "domain/deal/state.py", {"\n\nclass DealCommand": f"    {field}\n"})
+    (tmp_path / "projections" / "campaigns.py").write_text(snippets[2], encoding="utf-8")
 
     plain = program_on(database, tmp_path)
     extended = Program({**plain.environment, "PYTHONPATH": str(tmp_path)}, tmp_path)
     deal = extended("do", "open-deal", "--funnel", "tas_plus", "--format", "json").json["deal_id"]
-    named = extended("do", "name-partner", deal, "--partner", "acme")
+    named = extended("do", "name-campaign", deal, "--campaign", "spring fair")
     assert named.code == 0, named.err
-    assert extended("timeline", deal, "--format", "json").json["events"][-1]["data"] == {"partner": "acme"}
+    data = extended("timeline", deal, "--format", "json").json["events"][-1]["data"]
+    assert data == {"campaign": "spring fair"}
     with connect(database.app_url, "test") as conn:
-        assert conn.execute("SELECT partner FROM projection.partners_v1").fetchall() == [("acme",)]
+        assert conn.execute("SELECT campaign FROM projection.campaigns_v1").fetchall() == [("spring fair",)]
 
 
 def insert(file: Path, before: dict[str, str]) -> None:

@@ -112,7 +112,28 @@ def test_an_unknown_record_candidate_or_funnel_is_named(loan_funnel: Program, re
         assert sentence in said.err
     before = loan_funnel("recalibrate", "--funnel", "loan", "--until", "2011-09-01")
     assert before.code == 1
-    assert "Nothing is known of the funnel loan" in before.err
+    assert "Nothing was known of the funnel loan" in before.err
+
+
+def test_its_source_claims_all_of_it_and_nobody_here_had_witnessed_it(
+    loan_funnel: Program, record: dict[str, Any]
+) -> None:
+    assert (record["knowledge"], record["claimed_events"] > 10_000) == ("source", True)
+    refused = loan_funnel("recalibrate", "--funnel", "loan", "--until", CUT, "--knowledge", "witnessed")
+    assert refused.code == 1
+    assert "Nothing was recorded in this log of the funnel loan" in refused.err
+    assert "--knowledge source" in refused.err
+    named = f"{record['record']}:entry/1"
+    at_the_cut = ("forecast", "--funnel", "loan", "--at", CUT, "--rates", named, "--format", "json")
+    claimed, witnessed = (
+        loan_funnel(*at_the_cut).json,
+        loan_funnel(*at_the_cut, "--knowledge", "witnessed").json,
+    )
+    assert [(said["total"]["deals"], said["knowledge"]) for said in (claimed, witnessed)] == [
+        (735, "source"), (0, "witnessed"),
+    ]  # fmt: skip
+    assert claimed["claimed_events"] == record["claimed_events"]
+    assert witnessed["claimed_events"] == 0
 
 
 def test_a_person_without_the_right_may_not_adopt(loan_funnel: Program, record: dict[str, Any]) -> None:

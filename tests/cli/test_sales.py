@@ -10,6 +10,7 @@ ASKED = (
     ("states-flow",),
     ("dwell-alerts", "--alerts", "all"),
     ("cohort",),
+    ("cohort-series", "--every", "month", "--points", "2"),
     ("stale",),
     ("win-rates", "--weeks", "3"),
     ("win-rate-alerts",),
@@ -55,5 +56,5 @@ def test_every_question_of_the_week_has_an_answer_for_people(dealtrace: Program,
 def test_accounts_are_listed_and_shown(dealtrace: Program) -> None:
     assert dealtrace("do", "open-account", "--name", "Mühle", "--region", "North").code == 0
     (listed,) = dealtrace("accounts", "--region", "North", "--format", "json").json["accounts"]
-    shown = dealtrace("account", "--account-id", listed["account_id"], "--format", "json").json
+    shown = dealtrace("account", listed["account_id"], "--format", "json").json
     assert (shown["name"], shown["people"]) == ("Mühle", [])

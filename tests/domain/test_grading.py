@@ -21,7 +21,7 @@ from domain.deal import (
     StageRegressed,
     WithdrawPartner,
 )
-from domain.errors import DealClosed, PlaybookConflict, ReasonMissing
+from domain.errors import DealClosed, ReasonMissing, UnknownGrade
 from domain.money import Money, MoneyInput
 from domain.playbook import ChecklistSet, CurrencySet, GradesSet, Item, Names, Playbook, grade_group
 from domain.registry import decide
@@ -133,11 +133,11 @@ def test_a_grade_by_hand_needs_a_reason_unless_imported() -> None:
 
 def test_a_grade_is_one_that_the_funnel_has() -> None:
     given(opened()).when(GradeDeal(deal_id=DEAL, grade="A", reason="-")).refused(
-        PlaybookConflict, field="grade", accepted="set-grades first"
+        UnknownGrade, field="grade", accepted="set-grades first"
     )
     few = playbook_with(*defined(TAS_PLUS), CurrencySet("EUR"), GradesSet("tas_plus", GRADES.rules[:2], None))
     given(opened(), rules=few).when(GradeDeal(deal_id=DEAL, grade="E", reason="-")).refused(
-        PlaybookConflict, field="grade", accepted="A, B"
+        UnknownGrade, field="grade", accepted="A, B"
     )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.errors import OrganisationConflict
+from domain.errors import OrganisationConflict, UnknownTeam
 from domain.event import Event
 from domain.organisation import (
     STREAM_ID,
@@ -47,7 +47,7 @@ def test_a_team_is_created_below_another_or_at_the_top() -> None:
     given(GERMANY, NORTH).when(CreateTeam(team="north", label="Another")).refused(
         OrganisationConflict, field="team", accepted="revise-team"
     )
-    given().when(below).refused(OrganisationConflict, field="parent", accepted="none yet")
+    given().when(below).refused(UnknownTeam, field="parent", accepted="none yet")
 
 
 def test_a_revised_team_keeps_its_manager() -> None:
@@ -63,7 +63,7 @@ def test_a_team_that_is_not_there_is_not_revised_led_or_joined() -> None:
         AppointManager(team="x", manager="mia"),
         JoinTeam(team="x", person="bob"),
     ):
-        given(GERMANY).when(command).refused(OrganisationConflict, field="team", accepted="germany")
+        given(GERMANY).when(command).refused(UnknownTeam, field="team", accepted="germany")
 
 
 def test_a_team_does_not_come_to_lie_below_itself() -> None:

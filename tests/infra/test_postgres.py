@@ -221,6 +221,16 @@ def test_a_home_may_have_a_long_path_with_any_characters(tmp_path: Path) -> None
     shutil.rmtree(home)
 
 
+def test_a_home_that_can_not_be_a_folder_is_named_with_the_reason_and_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    for home, reason in ((tmp_path / "file", "File exists"), (tmp_path / "file" / "x", "Not a directory")):
+        with pytest.raises(ServerError) as refused, open_server(Settings(home=home)):
+            pass
+        sentence, hint = str(refused.value).splitlines()
+        assert sentence == f"The data folder {home} can not be used: {reason}."
+        assert hint == "DEALTRACE_HOME names another one"
+
+
 def test_two_homes_never_meet(home: Path, tmp_path: Path) -> None:
     with using(home) as ours, using(tmp_path / "other home") as theirs:
         remember(ours.owner_url, "ours")

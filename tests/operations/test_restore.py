@@ -15,7 +15,7 @@ import msgspec
 import psycopg
 import pytest
 
-from api.queries import readiness
+from api.queries_system import readiness
 from domain.deal import OpenDeal
 from domain.errors import CommandIdReused
 from infra import recalibration_jobs as jobs

@@ -11,7 +11,7 @@ from projections.engine.connecting import connect
 from projections.engine.digests import digest, replay
 from projections.engine.running import run_to_head
 from tests.operations.conftest import rows
-from tests.projections.test_guards import two_deals
+from tests.projections.failing import two_deals
 from tests.projections.written_log import write_log
 
 _SHAPE = """
