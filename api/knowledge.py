@@ -2,19 +2,20 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
 from typing import Any
 
-import msgspec
-
 from api.asked import Connection
+from api.extended import extend, extended
 from api.forecast_params import OrganisationParams
 from api.params import ByKnowledge, Params
 from api.params_sales import AccountAtParams
-from domain import organisation, playbook
+from domain import organisation
 from domain.event import Actor
 from projections.claims import claimed_events, claimed_of_streams
 from projections.engine.knowledge import Knowledge, known_by
+
+_TOLD = (("knowledge", Knowledge), ("claimed_events", int))
+"""`claimed_events`: how many events behind the answer were known at K only by their source's claim."""
 
 
 def answer_to(query: Callable[..., Any], conn: Connection, params: Params, *viewer: Actor) -> Any:
@@ -24,39 +25,22 @@ def answer_to(query: Callable[..., Any], conn: Connection, params: Params, *view
     with known_by(conn, params.knowledge):
         answer = query(conn, params, *viewer)
         events = _claimed(conn, params, answer.as_of, answer.known_at, answer.position)
-    own = {name: getattr(answer, name) for name in answer.__struct_fields__}
-    return told(answer.__class__)(**own, knowledge=params.knowledge, claimed_events=events)
+    return extend(answer, _TOLD, knowledge=params.knowledge, claimed_events=events)
 
 
 def answered(answer: Any, params: type[Params]) -> Any:
     """What is answered to such parameters, where the query itself gives `answer`."""
-    return told(answer) if issubclass(params, ByKnowledge) else answer
+    return extended(answer, _TOLD) if issubclass(params, ByKnowledge) else answer
 
 
 def _claimed(
     conn: Connection, params: ByKnowledge, as_of: datetime, known_at: datetime | None, position: int
 ) -> int:
-    """Of the account or the organisation that is asked about; else of the deal, of the funnel's deals or of all, and of
-    the rules and the organisation that they are counted by."""
+    """Of the account or the organisation that is asked about; else of the deal, of the funnel's deals or of all."""
     match params:
         case AccountAtParams():
             return claimed_of_streams(conn, as_of, known_at, [params.account_id], position)
         case OrganisationParams():
             return claimed_of_streams(conn, as_of, known_at, [organisation.STREAM_ID], position)
     deal_id, funnel = getattr(params, "deal_id", None), getattr(params, "funnel", None)
-    by = claimed_of_streams(conn, as_of, known_at, [playbook.STREAM_ID, organisation.STREAM_ID], position)
-    return by + claimed_events(conn, as_of, known_at, deal_id=deal_id, funnel=funnel)
-
-
-@cache
-def told(answer: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    """The answer with `knowledge`, and with `claimed_events`: how many events behind it were known at K only by their
-    source's claim."""
-    return msgspec.defstruct(
-        answer.__name__,
-        [("knowledge", Knowledge), ("claimed_events", int)],
-        bases=(answer,),
-        namespace={"__doc__": answer.__doc__},
-        frozen=True,
-        kw_only=True,
-    )
+    return claimed_events(conn, as_of, known_at, deal_id=deal_id, funnel=funnel)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from psycopg import Connection, sql
 
+from domain import organisation, playbook
 from projections.engine.knowledge import knowledge_of
 from projections.timeline import PROJECTION
 
@@ -15,9 +16,11 @@ SELECT coalesce(sum(
   CASE WHEN c.last_known_at <= %(known_at)s AND c.first_recorded_at > %(known_at)s AND c.last_occurred_at <= %(as_of)s
        THEN c.claimed
        ELSE (SELECT count(*) FROM {timeline} t WHERE t.deal_id = c.deal_id AND t.claimed AND t.known_at <= %(known_at)s
-             AND t.recorded_at > %(known_at)s AND t.occurred_at <= %(as_of)s) END), 0)::bigint
+             AND t.recorded_at > %(known_at)s AND t.occurred_at <= %(as_of)s) END), 0)::bigint, {position}
 FROM {claims} c WHERE c.first_known_at <= %(known_at)s AND c.last_recorded_at > %(known_at)s""").format(
-    timeline=PROJECTION.view("timeline"), claims=PROJECTION.view("timeline_claims")
+    timeline=PROJECTION.view("timeline"),
+    claims=PROJECTION.view("timeline_claims"),
+    position=PROJECTION.position,
 )
 
 _CLAIMED_OF_STREAMS = """
@@ -26,6 +29,7 @@ SELECT count(*) FROM (
   WHERE originator_id = ANY(%(streams)s) AND notification_id <= %(upto)s AND recorded_at > %(known_at)s) e
 WHERE (meta ->> 'source_recorded_at')::timestamptz <= %(known_at)s
   AND (meta ->> 'occurred_at')::timestamptz <= %(as_of)s"""
+_BEHIND_ALL = [playbook.STREAM_ID, organisation.STREAM_ID]
 
 
 def claimed_events(
@@ -36,7 +40,8 @@ def claimed_events(
     funnel: str | None = None,
     deal_id: UUID | None = None,
 ) -> int:
-    """The events of deals that (T, K) select, and that this log took in only after K: of a deal, a funnel, or all.
+    """The events that (T, K) select, and that this log took in only after K: of a deal, of a funnel's deals or of all,
+    and of the rules and the organisation that they are counted by.
 
     None by what was witnessed, and none without a K: whatever the log holds, it knows by now.
     """
@@ -48,14 +53,14 @@ def claimed_events(
     elif funnel is not None:
         query += sql.SQL(" AND c.funnel = %(funnel)s")
     asked = {"as_of": as_of, "known_at": known_at, "deal_id": deal_id, "funnel": funnel}
-    ((events,),) = conn.execute(query, asked).fetchall()
-    return int(events)
+    ((of_deals, upto),) = conn.execute(query, asked).fetchall()
+    return int(of_deals) + claimed_of_streams(conn, as_of, known_at, _BEHIND_ALL, upto)
 
 
 def claimed_of_streams(
     conn: Connection[Any], as_of: datetime, known_at: datetime | None, streams: list[UUID], upto: int
 ) -> int:
-    """The same of streams that are no deals', up to a position."""
+    """The same of these streams alone, up to a position."""
     if known_at is None or knowledge_of(conn) == "witnessed":
         return 0
     asked = {"as_of": as_of, "known_at": known_at, "streams": streams, "upto": upto}

@@ -274,7 +274,7 @@ def forecast_changes(
 ) -> dict[str, dict[str | None, ForecastChanges]]:
     """Events of forecasts for the months at (T, K), by who forecast, by the team of the deal, and in all.
 
-    The last week of a month are its last seven days and whatever comes after.
+    The last week of a month are its last seven days and whatever comes after; a change comes when it is known, too.
     """
     found: dict[str, dict[str | None, ForecastChanges]] = {"manager": {}, "team": {}, "all": {}}
     last_week = {m.label: m.end.astimezone(at.tz) - timedelta(days=7) for m in months}  # by the local clock
@@ -291,6 +291,6 @@ def forecast_changes(
         for kind, key in (("manager", who), ("team", team), ("all", None)):
             counted = found[kind].setdefault(key, ForecastChanges())
             counted.changes += 1
-            counted.in_last_week += occurred_at >= last_week[month]
+            counted.in_last_week += max(occurred_at, known_at) >= last_week[month]
             counted.hidden |= not sight.sees(deal_id, owner_now, owner, occurred_at, known_at)
     return found

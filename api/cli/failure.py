@@ -58,7 +58,7 @@ def tell(error: BaseException, verb: str) -> Told:  # noqa: C901 -- one case for
         case SettingError():
             return Told(_sentence(str(error)), "see docs/configuration.md", USAGE)
         case UnusableInput():
-            return Told(_sentence(str(error)), f"see {_help_of(verb)}", USAGE)
+            return Told(_sentence(str(error)), error.hint or f"see {_help_of(verb)}", USAGE)
         case NotLoopback():
             return Told(_sentence(str(error)), "unset DEALTRACE_HOST, or set it to 127.0.0.1", USAGE)
         case TracingMissing():

@@ -173,6 +173,16 @@ def test_the_same_key_with_another_request_is_refused(api: Api, route: CommandRo
     assert other.json()["code"] == "command-id-reused"
 
 
+def test_the_same_key_on_another_version_is_another_request(api: Api) -> None:
+    path, key = f"/v1/deals/{api.open_deal()}/rename-deal", str(uuid4())
+    assert api.post(path, {"name": "Nordlicht"}, Idempotency_Key=key, If_Match="*").is_success
+
+    other = api.post(path, {"name": "Nordlicht"}, Idempotency_Key=key, If_Match='"2"')
+
+    assert other.status_code == 422
+    assert other.json()["code"] == "command-id-reused"
+
+
 @ALL
 def test_a_role_that_may_not_is_refused(api: Api, unchanged_log: None, route: CommandRoute) -> None:
     path = nowhere(route)

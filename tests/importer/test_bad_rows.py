@@ -133,3 +133,20 @@ def test_a_file_cut_off_in_its_compression_is_unusable_and_the_whole_one_goes_on
 
     assert 0 < taken < 5400
     assert (summary.already_there, summary.rows, summary.bad) == (taken, 5400, 0)
+
+
+def test_a_file_in_another_encoding_is_unusable_and_the_hint_says_where_to_name_it(importing):
+    from workers.importer import UnusableInput
+
+    with pytest.raises(UnusableInput, match="is not written in utf-8") as refused:
+        importing.file(importing.written("deal,at,by,field,old,new\n".encode("utf-16")))
+
+    assert 'encoding = "utf-16"' in str(refused.value.hint)
+
+
+def test_a_time_that_can_not_be_read_is_answered_with_one_that_can(importing):
+    importing.rows(OPENED + "1,yesterday,ann,Stage,First,Second\n")
+
+    said = str(importing.problems[0])
+    accepted = said.removeprefix("line 3: error: 'yesterday' is not a time; accepted: iso such as ")
+    assert importing.rows(OPENED + f"1,{accepted},ann,Stage,First,Second\n").bad == 0

@@ -192,7 +192,9 @@ def test_changes_are_the_events_of_forecasts_and_the_late_ones_among_them(
         return
     ends = {label: parse_month(label, at.tz).end for label in MONTHS}
     changes = [(e, month_of(e)) for e in log if e.topic.startswith("forecast.") and month_of(e) in ends]
-    last = [e for e, month in changes if e.meta.occurred_at >= ends[month] - timedelta(days=7)]
+    last = [
+        e for e, month in changes if max(e.meta.occurred_at, e.known_at) >= ends[month] - timedelta(days=7)
+    ]
     row = answered(playground, at, ALL)["all", None]
     assert (row.changes, row.changes_in_last_week) == (len(changes), len(last))
 

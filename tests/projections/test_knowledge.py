@@ -13,7 +13,7 @@ from psycopg import Connection, sql
 
 from api import queries
 from api.knowledge import answer_to
-from api.params import SnapshotParams
+from api.params import FunnelAtParams
 from domain.deal import DealOpened
 from domain.event import Recorded
 from domain.organisation import STREAM_ID as ORGANISATION
@@ -232,7 +232,7 @@ def test_a_figure_tells_of_claimed_deals_and_of_the_claimed_rules_and_teams_behi
     run_to_head(playground.app_url)
     asked = {"funnel": "sales", "as_of": START.isoformat(), "known_at": (START - DAY / 2).isoformat()}
     with playground.connected() as conn:
-        answer = answer_to(queries.snapshot, conn, SnapshotParams(**asked))
+        answer = answer_to(queries.snapshot, conn, FunnelAtParams(**asked))
     assert (answer.total.deals, answer.claimed_events) == (1, 4)
 
 

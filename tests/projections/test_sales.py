@@ -47,7 +47,9 @@ QUESTIONS = 6  # asked of each log
 MICROSECOND = timedelta(microseconds=1)
 seeds = given(seed=st.integers(0, 10**9))
 few = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-OURS = ("win_rates", "process", "accounts", "contacts", "deal_teams", "visits", "funnel", "playbook", "deals")
+OURS = (
+    "win_rates", "process", "accounts", "contacts", "deal_teams", "visits", "funnel", "playbook", "deals", "timeline",
+)  # fmt: skip
 _COMPARISON = "comparison"
 
 

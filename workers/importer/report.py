@@ -10,7 +10,14 @@ import msgspec
 
 
 class UnusableInput(Exception):
-    """The file or the mapping can not be used at all. The message says why and what would be accepted."""
+    """The file or the mapping can not be used at all. The message says why and what would be accepted.
+
+    `hint`: what to do about it; None where reading about imports helps.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class Problem(msgspec.Struct, frozen=True):

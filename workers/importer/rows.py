@@ -90,6 +90,7 @@ class ExportFile:
         self._raw = raw
         self._path = path
         self.size = path.stat().st_size
+        self._encoding = form.encoding
         self._records = Records(_text(raw, form.encoding), form.delimiter)
         header = self._header()
         places = [self._place(header, name) for name in columns]
@@ -152,8 +153,9 @@ class ExportFile:
             yield from self._records
         except (EOFError, OSError, zlib.error, UnicodeError) as error:
             raise UnusableInput(
-                f"{self._path} is damaged after line {self._records.lines_read}: {error}. "
-                "What was imported before stays; import the whole file to go on."
+                f"{self._path} is damaged after line {self._records.lines_read}: {error}."
+                " What was imported before stays.",
+                "export it anew, and import the whole file to go on",
             ) from error
 
     def _picked(self, record: list[str]) -> tuple[str, ...]:
@@ -172,6 +174,11 @@ class ExportFile:
         if name is None:
             return len(header)
         if header.count(name) != 1:
+            if _bytes(header) is None:
+                raise UnusableInput(
+                    f"{self._path} is not written in {self._encoding}.",
+                    'name its encoding in the mapping, such as encoding = "utf-16" or "cp1252" in [file]',
+                )
             fault = f"no column {name!r}" if name not in header else f"{header.count(name)} columns {name!r}"
             raise UnusableInput(f"{self._path} has {fault}; its columns are: {', '.join(header)}.")
         return header.index(name)

@@ -21,6 +21,7 @@ _MICROSECONDS: dict[DurationUnit, int] = {
     "hours": 3_600_000_000,
 }
 _LONGEST_US = 10**13
+_EXAMPLES = {"iso": "2026-03-02T09:30:00Z", "epoch_ms": "1772443800000", "epoch_s": "1772443800"}
 
 _label = TypeAdapter(Label).validate_python
 _personal = TypeAdapter(PersonalText).validate_python
@@ -29,6 +30,7 @@ _personal = TypeAdapter(PersonalText).validate_python
 def time_parser(formats: tuple[str, ...], zone: ZoneInfo) -> Callable[[str], datetime]:
     """A function from text to a UTC time. A local time that a clock change makes ambiguous is the earlier one."""
     readers = [_reader(f) for f in formats]
+    accepted = ", ".join(f"{f} such as {_EXAMPLES[f]}" if f in _EXAMPLES else f for f in formats)
 
     def parse(text: str) -> datetime:
         for read in readers:
@@ -41,7 +43,7 @@ def time_parser(formats: tuple[str, ...], zone: ZoneInfo) -> Callable[[str], dat
             if not 1900 <= moment.year <= 2200:
                 raise BadRow("unreadable-time", f"the time {text!r} does not lie between 1900 and 2200")
             return moment
-        raise BadRow("unreadable-time", f"{text!r} is not a time; accepted: {', '.join(formats)}")
+        raise BadRow("unreadable-time", f"{text!r} is not a time; accepted: {accepted}")
 
     return parse
 
