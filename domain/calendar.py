@@ -50,11 +50,6 @@ def week_of(instant: datetime, tz: tzinfo) -> Period:
     return _holding(instant, _week_number(_local_date(instant, tz)), lambda number: _week(number, tz))
 
 
-def week_end(instant: datetime, tz: tzinfo) -> datetime:
-    """The UTC instant at which the ISO week that holds `instant` is over; the week's events lie before it."""
-    return week_of(instant, tz).end
-
-
 def weeks_between(first: datetime, last: datetime, tz: tzinfo) -> list[Period]:
     """Every ISO week from the one that holds `first` to the one that holds `last`, both included, in order.
 

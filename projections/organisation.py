@@ -167,11 +167,6 @@ def members(org: Organisation, team: str) -> frozenset[str]:
     return frozenset(person for person, of in org.team_of.items() if of in teams)
 
 
-def people_below(org: Organisation, manager: str) -> frozenset[str]:
-    """Everybody who has the manager somewhere up their line."""
-    return frozenset(person for person in org.team_of if manager in org.managers_above(person))
-
-
 class TeamView(msgspec.Struct, frozen=True):
     """A team: its place, its manager, and the people directly in it."""
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
@@ -93,7 +93,9 @@ def adopt(
     ] = None,
     actor: Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who does it.")] = None,
     role: Annotated[RoleName, typer.Option("--role", metavar="ROLE", help="In which role.")] = "admin",
-    form: Annotated[str, typer.Option("--format", metavar="WORD", help="text or json.")] = "text",
+    form: Annotated[
+        Literal["text", "json"], typer.Option("--format", help="A sentence, or the body of the HTTP answer.")
+    ] = "text",
 ) -> None:
     """Adopt a candidate of a record."""
     given = {"reason": reason} | ({} if effective_from is None else {"effective_from": effective_from})
@@ -107,7 +109,7 @@ def adopt(
             server,
             lambda conn: adoption(conn, record, name, params.reason, effective_from=params.effective_from),
         )
-    do(command, actor, role, None, "json" if form == "json" else "text")
+    do(command, actor, role, None, form)
 
 
 def write_report(
