@@ -14,7 +14,7 @@ import psycopg
 from psycopg import Connection, Transaction, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-_OURS = "connect_timeout=5 keepalives_idle=10 keepalives_interval=5 keepalives_count=3"
+_OURS = "connect_timeout=5 keepalives_idle=10 keepalives_interval=5 keepalives_count=3 tcp_user_timeout=25000"
 """How long to wait for a server that says nothing; what the connection string says goes before it."""
 _WHO = "SELECT pg_backend_pid(), set_config('TimeZone', 'UTC', false)"
 _SINCE = {"transaction_timeout": 170000}

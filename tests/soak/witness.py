@@ -31,7 +31,7 @@ ORDER BY pid, granted"""
 def witness(world: World) -> list[str]:
     """The stacks of this process and of the program's, how long each had no CPU, and who waits for whom in PostgreSQL."""
     alive = [program for program in world.programs.values() if program.pid]
-    before = {program.name: program.said.stat().st_size for program in alive}
+    before = {p.name: p.said.stat().st_size if p.said.exists() else 0 for p in alive}
     for program in alive:
         program.signal(signal.SIGUSR1)  # `forks` has them answer with their stacks
     time.sleep(2)
@@ -50,10 +50,13 @@ def watched(world: World, seconds: float = SECONDS) -> Iterator[list[str]]:
 
     def watch() -> None:
         if not done.wait(seconds):
-            found.extend([f"it was not over after {seconds:g} s", *witness(world)])
-            for program in world.programs.values():
-                program.end()
-            world.cluster.kill()
+            found.append(f"it was not over after {seconds:g} s")
+            try:
+                found.extend(witness(world))
+            finally:
+                for program in world.programs.values():
+                    program.end()
+                world.cluster.kill()
 
     thread = threading.Thread(target=watch, name="watch", daemon=True)
     thread.start()
@@ -93,4 +96,17 @@ def _server(cluster: Cluster) -> str:
         with psycopg.connect(cluster.server.owner_url, connect_timeout=10, options=options) as conn:
             return "\n".join(line for sql in (_SESSIONS, _LOCKS) for (line,) in conn.execute(sql).fetchall())
     except psycopg.Error as error:
-        return f"does not answer: {error}\n{cluster.last_words()}"
+        log = (cluster.folder / "server.log").read_text(errors="replace").splitlines()
+        said = [line for line in log if "FATAL" not in line][
+            -40:
+        ]  # each of these is somebody who came in vain
+        return "\n".join([f"does not answer: {error}", *map(_at_work, cluster.processes()), *said])
+
+
+def _at_work(pid: int) -> str:
+    """A process of PostgreSQL: its title says what it is at."""
+    with suppress(OSError):
+        process = Path(f"/proc/{pid}")
+        title = (process / "cmdline").read_text().rstrip(" \0")
+        return f"{title}: {_times(pid)}, {(process / 'wchan').read_text()}"
+    return f"process {pid} is gone"
