@@ -88,7 +88,9 @@ class AuditPage(msgspec.Struct, frozen=True):
 def forecast_audit(conn: Connection, params: p.ForecastAuditParams, viewer: Actor) -> AuditPage:
     """Every change of a manager forecast and every move of F2: who, when, from what, to what, why; page by page."""
     if params.funnel is not None:
-        stages_at(conn, params.funnel)
+        at = then(conn, params.funnel, now(conn), None)
+        if params.month is not None:
+            _horizon(at, "month", params.month)
     place = place_of(params, tuple[int])
     found = audit_page.forecast_audit(
         conn,
@@ -151,10 +153,16 @@ def period_of(conn: Connection, params: p.PeriodParams) -> tuple[Then, Horizon]:
     if params.team is not None:
         at.org.team(params.team)
     field = given[0] if given else "as_of"
+    return at, _horizon(at, field, params.month, params.quarter, params.year)
+
+
+def _horizon(
+    at: Then, field: str, month: str | None = None, quarter: str | None = None, year: str | None = None
+) -> Horizon:
     accepted = (
         "2026-03, FY2026-Q1, FY2026 and their like" if at.funnel.dated else "no period, or month=eventually"
     )
-    return at, _checked(lambda: horizon(at, params.month, params.quarter, params.year), field, accepted)
+    return _checked(lambda: horizon(at, month, quarter, year), field, accepted)
 
 
 def _at(conn: Connection, funnel: str, params: TwoClocks) -> Then:

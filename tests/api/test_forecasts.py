@@ -206,6 +206,13 @@ def test_what_can_not_be_forecast_is_named(api: Api, params: dict[str, str], fie
     problem(api.get("/v1/forecast", params={"funnel": "nowhere"}), 404, "unknown-funnel")
 
 
+def test_the_audit_of_a_month_that_the_funnel_has_not_is_no_empty_one(api: Api) -> None:
+    asked = {"funnel": "tas_plus", "month": "eventually"}
+    refused = problem(api.get("/v1/forecast/audit", params=asked), 400, "invalid-parameters")
+    assert refused["field"] == "month"
+    assert api.get("/v1/forecast/audit", params=asked | {"month": "2031-05"}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("wanted", "code"), [({"team": "nowhere"}, "unknown-team"), ({"rate_set": "999"}, "unknown-rate-set")]
 )
