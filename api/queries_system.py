@@ -8,13 +8,9 @@ from api.roles import OPERATORS, require_role
 from domain.event import Actor
 from infra.event_store import Head, read_head
 from infra.migrations import not_applied
-from projections.engine.adopting import foreign
 from projections.engine.catalogue import catalogue
-from projections.engine.preparing import waiting
+from projections.engine.readiness import not_ready
 from projections.engine.status import ProjectionStatus, status
-
-MOST_LAG_SECONDS = 60.0
-"""Beyond that a projection does not keep up."""
 
 
 class Projections(msgspec.Struct, frozen=True):
@@ -47,26 +43,7 @@ def readiness(conn: Connection) -> Readiness:
     """The database answers, it is migrated, and the projections keep up."""
     if todo := not_applied(conn):
         return Readiness(0, [f"The database lacks the migrations {todo}: run dealtrace migrate."])
-    versions = {projection.name: projection.version for projection in catalogue().values()}
-    missing = [
-        f"The projection {f.projection} stands on another log: run dealtrace projections adopt-log."
-        for f in foreign(conn)
-        if f.version == versions.get(f.projection)
-    ]
-    missing += (beside := waiting(conn))
-    live = {
-        s.projection: s for s in status(conn) if s.state == "live" and s.version == versions.get(s.projection)
-    }
-    for name in versions:
-        if any(sentence.startswith(f"{name} v") for sentence in beside):
-            continue
-        if name not in live:
-            missing.append(f"The projection {name} has not begun: is the projector running?")
-        elif not live[name].complete:
-            missing.append(f"The projection {name} has skipped events: rebuild it.")
-        elif live[name].lag_seconds > MOST_LAG_SECONDS:
-            missing.append(f"The projection {name} lies {live[name].lag_seconds:.0f} s behind the log.")
-    return Readiness(read_head(conn).position, missing)
+    return Readiness(read_head(conn).position, not_ready(conn))
 
 
 class Reflected(msgspec.Struct, frozen=True):

@@ -30,22 +30,24 @@ def unfilled(conn: Connection[Any], wanted: Sequence[Projection]) -> list[Projec
     ]
 
 
-def waiting(conn: Connection[Any], projections: Sequence[Projection] | None = None) -> list[str]:
-    """Which projections of this release do not answer because another release's do, and why: each a sentence."""
+def waiting(conn: Connection[Any], projections: Sequence[Projection] | None = None) -> dict[str, str]:
+    """The projections of this release that do not answer because another release's do; a sentence on why, by name."""
     wanted = list(projections or chosen())
     empty = {p.name: p for p in unfilled(conn, wanted)}
     ready = {c.projection: c for c in checkpoints(conn, wanted, "ready")}
     if not empty and not ready:
-        return []
+        return {}
     filled = {(s.projection, s.version): s.percent for s in status(conn, wanted) if s.state == "building"}
-    sentences = []
+    sentences = dict[str, str]()
     for projection in wanted:
         named = f"{projection.name} v{projection.version}"
         if projection.name in ready:
-            sentences.append(f"{named} is filled and waits for dealtrace projections switch.")
+            sentences[projection.name] = f"{named} is filled and waits for dealtrace projections switch."
         elif projection.name in empty:
             percent = filled.get((projection.name, projection.version), 0.0)
-            sentences.append(f"{named} is filled to {percent:g} %: dealtrace projections prepare goes on.")
+            sentences[projection.name] = (
+                f"{named} is filled to {percent:g} %: dealtrace projections prepare goes on."
+            )
     return sentences
 
 

@@ -339,16 +339,18 @@ def test_filling_is_stopped_seen_and_goes_on(served: Playground) -> None:
         (building,) = [s for s in status(conn) if s.version == 2]
         assert building.state == "building"
         assert 0 < building.percent < 100
-        assert waiting(conn, [NEXT]) == [
-            f"deals v2 is filled to {building.percent:g} %: dealtrace projections prepare goes on."
-        ]
+        assert waiting(conn, [NEXT]) == {
+            "deals": f"deals v2 is filled to {building.percent:g} %: dealtrace projections prepare goes on."
+        }
     with pytest.raises(NotReady, match="deals v2 is not filled yet"):
         switch(served.app_url, [NEXT])
     seen.clear()
     prepare(served.app_url, [NEXT], processes=1, progress=lambda done, _: seen.append(done))
     assert seen[0] > 0, "what was done is not done again"
     with served.connected() as conn:
-        assert waiting(conn, [NEXT]) == ["deals v2 is filled and waits for dealtrace projections switch."]
+        assert waiting(conn, [NEXT]) == {
+            "deals": "deals v2 is filled and waits for dealtrace projections switch."
+        }
 
 
 @pytest.mark.parametrize("failpoint", ["rebuild.before_commit=kill@2", "rebuild.after_commit=kill@1"])

@@ -54,7 +54,7 @@ def identity(app: Connection[Any]) -> Finding:
 def projector(app: Connection[Any], embedded: bool) -> Finding:
     """Whether the projections keep up with the log, and whether anybody sees to it."""
     live = _live(app)
-    beside = {sentence.split()[0] for sentence in waiting(app)}
+    beside = waiting(app)
     if absent := [name for name in catalogue() if name not in live and name not in beside]:
         sentence = f"No rows were ever made for {listed(absent)}."
         return Finding(
@@ -86,7 +86,7 @@ def releases(app: Connection[Any]) -> Finding:
     if sentences := waiting(app):
         hint = "dealtrace projections status; then prepare, or switch, of dealtrace projections --help"
         return Finding(
-            "releases", "problem", f"This release does not answer yet: {' '.join(sentences)}", hint
+            "releases", "problem", f"This release does not answer yet: {' '.join(sentences.values())}", hint
         )
     own = {(p.name, p.version) for p in catalogue().values()}
     others = [s for s in status(app) if (s.projection, s.version) not in own]
