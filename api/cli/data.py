@@ -51,7 +51,8 @@ def catch_up(server: Server, *, take_over: bool = False) -> int:
         sentences = waiting(conn)
     if sentences:
         raise Failure(
-            f"This release does not answer yet: {' '.join(sentences.values())}", "dealtrace projections status"
+            f"This release does not answer yet: {' '.join(sentences.values())}",
+            "dealtrace projections status",
         )
     return reached
 
