@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, TypeVar, get_type_hints
 
+import msgspec
+
 from api import params as p
 from api.cursor import cursor_after
 from domain.errors import UnknownRateSet
@@ -48,11 +50,16 @@ def filters_of(
 
     Raises UnknownTeam for one that was not there.
     """
-    owners = None
-    if params.team is not None:
-        org = organisation_at(conn, as_of, known_at)
-        org.team(params.team)
-        owners = members(org, params.team)
+    found = filters_but_team(params)
+    if params.team is None:
+        return found
+    org = organisation_at(conn, as_of, known_at)
+    org.team(params.team)
+    return msgspec.structs.replace(found, owners=members(org, params.team))
+
+
+def filters_but_team(params: p.Filters) -> Filters:
+    """The filters asked for, but that of the team, whose people may be others at each moment of an answer."""
     return Filters(
         params.owner,
         params.account,
@@ -60,7 +67,6 @@ def filters_of(
         params.customer_segment,
         params.region,
         params.grade,
-        owners,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from api import forecast_params as p
-from api.asked import Connection, moment_of, now, page_of, position_of, rate_set_of
+from api.asked import Connection, filters_but_team, moment_of, now, page_of, position_of, rate_set_of
 from api.cursor import place_of
 from api.params import TwoClocks
 from api.refusals import InvalidParameters
@@ -21,7 +21,6 @@ from projections import forecasting
 from projections import organisation as organisation_history
 from projections import rate_set_history as rates_since
 from projections import rate_sets as rates
-from projections.filters import Filters
 from projections.forecast_audit_page import Asked, AuditEntry
 from projections.forecast_rows import Horizon, Then, horizon, then
 from projections.forecast_stints import ever_worked_on_a_deal, stints_of
@@ -45,7 +44,7 @@ def forecast(conn: Connection, params: p.ForecastParams, viewer: Actor) -> Forec
         at,
         asked,
         sight_of(conn, viewer),
-        filters=_filters(params),
+        filters=filters_but_team(params),
         team=params.team,
         what_if=what_if,
     )
@@ -55,7 +54,7 @@ def forecast_weeks(conn: Connection, params: p.ForecastWeeksParams, viewer: Acto
     """The forecast of a period at the end of each of the last weeks before its close, as it was shown then."""
     at, asked = period_of(conn, params)
     return weeks.forecast_weeks(
-        conn, at, asked, sight_of(conn, viewer), filters=_filters(params), team=params.team
+        conn, at, asked, sight_of(conn, viewer), filters=filters_but_team(params), team=params.team
     )
 
 
@@ -173,18 +172,6 @@ def _at(conn: Connection, funnel: str, params: TwoClocks) -> Then:
                 f"There is no forecast in the year {moment.year}.", field=field, accepted="1901 to 2199"
             )
     return then(conn, funnel, moment_of(conn, params), params.known_at)
-
-
-def _filters(params: p.PeriodParams) -> Filters:
-    """All but the team, whose people may be others at each moment."""
-    return Filters(
-        params.owner,
-        params.account,
-        params.product_line,
-        params.customer_segment,
-        params.region,
-        params.grade,
-    )
 
 
 def _checked(read: Callable[[], T], field: str, accepted: str) -> T:

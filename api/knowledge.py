@@ -10,9 +10,9 @@ from api.forecast_params import OrganisationParams
 from api.params import ByKnowledge, Params
 from api.params_sales import AccountAtParams
 from domain import organisation
-from domain.event import Actor
+from domain.event import Actor, Knowledge
 from projections.claims import claimed_events, claimed_of_streams
-from projections.engine.knowledge import Knowledge, known_by
+from projections.engine.knowledge import known_by
 
 _TOLD = (("knowledge", Knowledge), ("claimed_events", int))
 """`claimed_events`: how many events behind the answer were known at K only by their source's claim."""

@@ -20,11 +20,11 @@ from pydantic import (
 
 from domain.command import Key
 from domain.deal import Status
+from domain.event import Knowledge
 from domain.money import MAX_DIGITS, PlainDecimal
 from domain.playbook import Grade, MacroStage
 from domain.wording import accepting
 from projections.deals import SortKey
-from projections.engine.knowledge import Knowledge
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
 _WHOLE = re.compile(r"-?[0-9]+")

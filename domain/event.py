@@ -21,6 +21,9 @@ Role = Literal[
 
 Origin = Literal["live", "import", "system"]
 
+Knowledge = Literal["source", "witnessed"]
+"""`source`: an imported event was known when its source says so. `witnessed`: everything from its `recorded_at` on."""
+
 
 class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Something that happened. A topic or field here is stored for ever; change it only by an upcaster.

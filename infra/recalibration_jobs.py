@@ -8,10 +8,10 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection
 
+from domain.event import Knowledge
 from infra.ids import new_id
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-Knowledge = Literal["source", "witnessed"]
 OPEN: tuple[State, ...] = ("queued", "running")
 MOST_OPEN = 8
 """How many may wait or run at once."""

@@ -96,9 +96,8 @@ class Tail:
                 except (DatabaseError, Overloaded) as error:
                     log.warning("the end of the log can not be read, trying again: %s", error)
                     events = []
-                except (
-                    Exception
-                ):  # such as an event of a newer release; who follows waits until it can be read
+                except Exception:
+                    # Such as an event of a newer release: who follows waits until it can be read.
                     log.exception("the end of the log can not be read, trying again")
                     events = []
                 if not events:

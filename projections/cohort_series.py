@@ -1,6 +1,6 @@
 """Cohort conversion week by week or month by month, against a baseline that is kept (B4)."""
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from projections.rules import zone_at
 
 Every = Literal["week", "month"]
 _HOLDING = {"week": week_of, "month": month_of}
+_INSTANT = timedelta(microseconds=1)
 
 
 class StageInSeries(msgspec.Struct, frozen=True):
@@ -88,10 +89,7 @@ def cohort_series(
     )
 
 
-_INSTANT = timedelta(microseconds=1)
-
-
-def _last(as_of: datetime, zone: Any, every: Every, count: int) -> list[Period]:
+def _last(as_of: datetime, zone: tzinfo, every: Every, count: int) -> list[Period]:
     holding = _HOLDING[every]
     found = [holding(as_of, zone)]
     while len(found) < count:

@@ -36,9 +36,9 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     `f2_before` and `f2_after` are what the deal, or at a new rate set all deals, added to F2 of the month asked
     about, or of any, as it was shown just before and from when the change had happened and was known; null where it
-    could not be computed. So the changes up to a moment add up to what was shown then, but for visits that stalled. What tells of F1 is missing for who may not see it, what
-    tells of the forecast before, such as `old`, also for who may see only the new one, and what only a manager
-    forecast has, such as `context`, in other rows.
+    could not be computed. So the changes up to a moment add up to what was shown then, but for visits that stalled.
+    What tells of F1 is missing for who may not see it, what tells of the forecast before, such as `old`, also for who
+    may see only the new one, and what only a manager forecast has, such as `context`, in other rows.
     """
 
     position: int

@@ -25,10 +25,10 @@ from api.recalibration_jobs import instant, wanted
 from api.recalibrations import MAY_READ
 from api.roles import require_role
 from api.spelling import plain
-from domain.event import Actor
+from domain.event import Actor, Knowledge
 from domain.recalibration.folds import Unit
 from infra.postgres import Server
-from projections.engine.knowledge import Knowledge, known_by
+from projections.engine.knowledge import known_by
 from workers.recalibration.adopting import adoption
 from workers.recalibration.pipeline import forecast_pipeline
 from workers.recalibration.record import NoSuchRecord, RecalibrationBody, Record, StageEvidence, named

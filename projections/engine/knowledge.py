@@ -2,17 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakSet
 
 from msgspec.structs import replace
 from psycopg import Connection, sql
 from psycopg.abc import AdaptContext
 
-from domain.event import Recorded
-
-Knowledge = Literal["source", "witnessed"]
-"""`source`: an imported event was known when its source says so. `witnessed`: everything from its `recorded_at` on."""
+from domain.event import Knowledge, Recorded
 
 _WITNESSED: WeakSet[Connection[Any]] = WeakSet()
 """The connections that read by what was witnessed; all others read by the sources' word."""

@@ -8,13 +8,13 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection
 
-from domain.event import Recorded
+from domain.event import Knowledge, Recorded
 from infra.log_reader import plan_ranges
 from projections.engine.checkpoints import checkpoints
 from projections.engine.description import Projection, Table
 from projections.engine.digests import digest, digest_of_rows
 from projections.engine.folding import Rows, fold_key
-from projections.engine.knowledge import Knowledge, as_witnessed
+from projections.engine.knowledge import as_witnessed
 from projections.engine.ranges import each_key, handing_out, unhandled
 from projections.engine.records import record
 from projections.engine.uncollected import uncollected

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from domain.deal import Deal, DealOpened, DealVoided, OwnerRevised
 from domain.dwell import summarise
-from domain.event import Recorded
+from domain.event import Knowledge, Recorded
 from domain.money import plain
 from domain.playbook import MacroStage
 from domain.registry import evolve
-from projections.engine.knowledge import Knowledge, known_by
+from projections.engine.knowledge import known_by
 from projections.engine.running import run_to_head
 from projections.filters import Filters
 from projections.funnel import cell, rollup, snapshot

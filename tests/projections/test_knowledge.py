@@ -15,14 +15,14 @@ from api import queries
 from api.knowledge import answer_to
 from api.params import FunnelAtParams
 from domain.deal import DealOpened
-from domain.event import Recorded
+from domain.event import Knowledge, Recorded
 from domain.organisation import STREAM_ID as ORGANISATION
 from domain.organisation import TeamCreated
 from domain.playbook import STREAM_ID
 from projections.claims import claimed_events, claimed_of_streams
 from projections.engine.catalogue import catalogue, chosen
 from projections.engine.description import Out, Projection, Table, topics_of
-from projections.engine.knowledge import Knowledge, as_witnessed, known_by
+from projections.engine.knowledge import as_witnessed, known_by
 from projections.engine.rebuilding import rebuild
 from projections.engine.running import run_to_head
 from projections.engine.status import status

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain.event import Recorded
+from domain.event import Knowledge, Recorded
 from infra.log_reader import plan_ranges
 from projections.engine.catalogue import chosen
 from projections.engine.description import Out, Projection
 from projections.engine.digests import digest_of_rows
 from projections.engine.folding import Rows, by_key
-from projections.engine.knowledge import Knowledge, as_witnessed, known_by
+from projections.engine.knowledge import as_witnessed, known_by
 from projections.engine.replaying import Cut, replay_range
 from projections.engine.running import run_to_head
 from projections.funnel import snapshot

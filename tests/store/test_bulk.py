@@ -12,6 +12,7 @@ import pytest
 from domain.deal import AdvanceStage, ExternalInput, LogActivity, LoseDeal, OpenDeal, RenameDeal, ReviseAmount
 from domain.errors import DealClosed
 from domain.money import MoneyInput
+from domain.playbook import SetCohortWindow
 from infra.event_store import LedgerRow
 from infra.ids import imported_id, new_id
 from infra.requests import Request
@@ -101,6 +102,19 @@ def test_a_whole_group_on_a_deal_that_has_moved_is_decided_again(log: Log) -> No
 
     assert (answered.events, set(answered.refusals)) == (4, {4})
     assert [version for version, *_ in said(log, "moved")] == [1, 2, 3, 4, 5, 6]
+    log.assert_whole()
+
+
+def test_a_whole_group_under_rules_that_have_moved_is_decided_again(log: Log) -> None:
+    executor, other = log.start(), log.executor()
+    first, *rest = life("ruled")
+    list(executor.execute_all([[first]]))
+    (rules,) = done(other.execute([ask(SetCohortWindow(weeks=9))])[0]).items
+
+    (answered,) = executor.execute_all([rest])
+
+    assert (answered.events, set(answered.refusals)) == (4, {4})
+    assert {recorded.meta.playbook_version for recorded in log.events()[-4:]} == {rules.version}
     log.assert_whole()
 
 

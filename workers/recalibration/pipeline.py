@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from psycopg import Connection, sql
 
+from domain.event import Knowledge
 from domain.money import plain
 from domain.recalibration.band import PRIOR_SPREAD, Band, Spread, band
 from domain.recalibration.columns import Floats, ints
@@ -23,7 +24,7 @@ from domain.recalibration.rates import Rates
 from domain.recalibration.survivor import Survivor
 from domain.recalibration.walk_forward import deal_by_deal
 from projections.deals import PROJECTION as DEALS
-from projections.engine.knowledge import Knowledge, known_by
+from projections.engine.knowledge import known_by
 from projections.rate_sets import AdoptedRateSet, in_force, rate_sets
 from workers.recalibration.reading import Known, histories_of
 from workers.recalibration.record import CandidateBody, NoSuchRecord, Record, named

@@ -11,6 +11,7 @@ import numpy as np
 from psycopg import Connection, sql
 
 from domain.calendar import time_zone
+from domain.event import Knowledge
 from domain.money import MINOR_UNITS
 from domain.playbook import Grade, GradeGroup, Stage, grade_group
 from domain.recalibration.columns import DAY, Ints, ints
@@ -20,7 +21,7 @@ from domain.recalibration.landmarks import microseconds
 from projections import forecasts, organisation, playbook, rate_sets, timeline
 from projections.claims import claimed_events
 from projections.clocks import position_of
-from projections.engine.knowledge import Knowledge, knowledge_of
+from projections.engine.knowledge import knowledge_of
 from projections.funnel import PROJECTION
 from projections.organisation import organisation_at
 from projections.playbook import funnel_at, settings_at, stages_at

@@ -8,9 +8,9 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection
 
+from domain.event import Knowledge
 from domain.playbook import Age
 from infra.recalibration_records import add_record, find_record
-from projections.engine.knowledge import Knowledge
 from workers.recalibration.dwell import StageDwell
 
 

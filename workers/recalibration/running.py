@@ -13,6 +13,7 @@ import numpy as np
 from psycopg import Connection
 
 from domain.calendar import fiscal_quarter
+from domain.event import Knowledge
 from domain.recalibration.candidate import Candidate, Fitted
 from domain.recalibration.columns import Floats, ints
 from domain.recalibration.folds import Unit, folds
@@ -28,7 +29,7 @@ from infra.ids import new_id
 from infra.sessions import Session
 from infra.snapshot import one_snapshot
 from infra.verify import log_root
-from projections.engine.knowledge import Knowledge, known_by
+from projections.engine.knowledge import known_by
 from projections.engine.uncollected import uncollected
 from projections.rate_sets import AdoptedRateSet, rate_set_in_force
 from workers.recalibration.dwell import dwell

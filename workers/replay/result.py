@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from projections.engine.knowledge import Knowledge
+from domain.event import Knowledge
 
 
 class ReplayedLog(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg import Connection
 
+from domain.event import Knowledge
 from infra.event_store import Head, read_head
 from infra.log_reader import plan_ranges, read_at
 from infra.snapshot import one_snapshot
@@ -17,7 +18,6 @@ from infra.verify import log_root
 from projections.engine.catalogue import chosen
 from projections.engine.description import Projection
 from projections.engine.digests import digest
-from projections.engine.knowledge import Knowledge
 from projections.engine.replaying import RANGE_EVENTS, Cut, live_position
 from projections.engine.tables import shown
 from workers.replay.processes import parts

@@ -11,12 +11,12 @@ from msgspec.json import encode
 from msgspec.structs import replace
 
 from domain.deal import DealLost, DealOpened, DealWon, StageAdvanced
+from domain.event import Knowledge
 from domain.money import Money
 from domain.playbook import STREAM_ID, Evidence, RateSetAdopted, StageRate
 from domain.recalibration.landmarks import microseconds
 from infra.postgres import Server
 from infra.snapshot import one_snapshot
-from projections.engine.knowledge import Knowledge
 from projections.engine.running import run_to_head
 from tests.projections.conftest import Playground
 from tests.projections.written_log import Fact, playbook, recorded, stage
